@@ -1,0 +1,1 @@
+"""The centre: computes the tree that should be and proposes the difference."""

@@ -1,0 +1,278 @@
+"""Reach: who can call what, from where, through whom, or why not.
+
+A pure value of a tree. Guard, rendering, proposal texts, `explain` and `status` all read it, so they can't disagree.
+Knows nothing of Istio objects, of observations or of what is about to change.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from syncer.protocol.names import HostName, ServiceKey
+from syncer.protocol.observation import GatewayAddress
+from workers.conflict import Conflict, Resolution, age, resolve
+from workers.documents.kinds import Cluster, Export, Mesh
+from workers.tree import Tree
+
+BlockReason = Literal["NotConsumer", "NoAddress", "NotAllowed", "Clash", "Conflict", "UnknownCluster"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """Why a consumer can't call a host through `provider` (empty: through nobody)."""
+
+    provider: str
+    reason: BlockReason
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """A cluster that answers, as one consumer reaches it; `identities` are SPIFFE URIs, sorted, never empty."""
+
+    cluster: str
+    network: str
+    locality: str
+    addresses: tuple[GatewayAddress, ...]
+    identities: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PortWay:
+    """A port that can be called, and the clusters that answer it (names, sorted, never empty)."""
+
+    number: int
+    name: str
+    protocol: str | None
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """How one consumer calls one host. Equal consumers share one object."""
+
+    ports: tuple[PortWay, ...]
+    providers: tuple[Provider, ...]
+    """Those that answer some port, by cluster."""
+    blocked: tuple[Block, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostReach:
+    """Everything about one host name; an additional name is a host of its own with the same `key`."""
+
+    name: HostName
+    key: ServiceKey
+    address: str
+    ways: Mapping[str, Way]
+    """By consuming cluster, all clusters of the mesh (exporters included)."""
+    conflicts: tuple[Conflict, ...]
+
+    def callers(self) -> frozenset[str]:
+        """The clusters that can call it."""
+        return frozenset(consumer for consumer, way in self.ways.items() if way.ports)
+
+    def providers(self) -> frozenset[str]:
+        """The clusters that answer somebody."""
+        return frozenset(provider.cluster for way in set(self.ways.values()) for provider in way.providers)
+
+
+Reach = Mapping[HostName, HostReach]
+
+
+def host_name(mesh: Mesh, key: ServiceKey) -> HostName:
+    """The name that the template gives a service."""
+    return HostName(mesh.spec.hosts.template.format(service=key.service, namespace=key.namespace))
+
+
+def may_claim(mesh: Mesh, namespace: str, host: str) -> bool:
+    """Whether people allow a namespace this additional name; `*.` in a pattern stands for one or more labels."""
+    return any(
+        entry.namespace == namespace
+        and (host == entry.pattern or (entry.pattern.startswith("*.") and host.endswith(entry.pattern[1:])))
+        for entry in mesh.spec.hosts.additional
+    )
+
+
+def may_export(cluster: Cluster, namespace: str) -> bool:
+    """Whether people allow a cluster to export from a namespace (`mayExport`, shell patterns; absent: all)."""
+    allowed = cluster.spec.may_export
+    return allowed is None or any(fnmatch.fnmatchcase(namespace, pattern) for pattern in allowed)
+
+
+def may_consume(export: Export, cluster: Cluster) -> bool:
+    """Whether an export is meant for a cluster: by name or by label; its own cluster is always meant."""
+    consumers = export.spec.consumers
+    if consumers is None or cluster.name == export.cluster:
+        return True
+    labels = {f"{key}={value}" for key, value in cluster.metadata.labels.items()}
+    return any(consumer == cluster.name or consumer in labels for consumer in consumers)
+
+
+_ADDRESS = re.compile(r"(?P<name>[^:\s]+)(:(?P<port>\d+))?")
+_IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
+
+
+def gateway_addresses(tree: Tree, cluster: Cluster) -> tuple[GatewayAddress, ...]:
+    """How peers reach a cluster's gateway: what people wrote in `mesh/clusters/`, else what was observed."""
+    written = cluster.spec.gateway.addresses
+    if not written:
+        facts = tree.facts.clusters.get(cluster.name)
+        return facts.spec.gateway.addresses if facts else ()
+    addresses = []
+    for text in written:
+        match = _ADDRESS.fullmatch(text)
+        assert match is not None, text  # the reader of documents has checked it
+        port = int(match["port"] or cluster.spec.gateway.port)
+        kind = "ip" if _IPV4.fullmatch(match["name"]) else "host"
+        addresses.append(GatewayAddress(**{kind: match["name"]}, port=port))
+    return tuple(addresses)
+
+
+def reach(tree: Tree, known: tuple[Tree, Reach] | None = None) -> Reach:
+    """The reach of a tree, by host name, sorted.
+
+    `known` is an earlier tree with its reach: hosts of which no input changed keep their objects.
+    """
+    claims = _claims(tree)
+    old_tree, old = known if known and _same_ground(tree, known[0]) else (None, {})
+    found: dict[HostName, HostReach] = {}
+    for key, exports in tree.facts.exports.items():
+        host = tree.facts.hosts.get(key)
+        if host is None:
+            continue  # `check` reports it; nothing can be rendered without an address
+        unchanged = (
+            old_tree is not None
+            and old_tree.facts.exports.get(key) is exports
+            and old_tree.facts.hosts.get(key) is host
+        )
+        base = host_name(tree.mesh, key)
+        for name in (base, *(claim for claim, owner in claims.items() if owner == key)) if claims else (base,):
+            address = host.spec.addresses.get(name)
+            if address is None:
+                continue
+            if unchanged and name in old and name == base:
+                found[name] = old[name]
+            else:
+                found[name] = _host_reach(tree, key, name, address, exports, alias=name != base)
+    return dict(sorted(found.items()))
+
+
+def _same_ground(tree: Tree, old: Tree) -> bool:
+    return tree.mesh is old.mesh and tree.clusters is old.clusters and tree.facts.clusters is old.facts.clusters
+
+
+def _claims(tree: Tree) -> dict[HostName, ServiceKey]:
+    """Which service an additional name belongs to: that of the oldest export that may claim it."""
+    claims: dict[HostName, tuple[tuple[bool, str, str], ServiceKey]] = {}
+    for key, exports in tree.facts.exports.items():
+        for export in exports.values():
+            for host in export.spec.hosts:
+                if may_claim(tree.mesh, key.namespace, host):
+                    name, claim = HostName(host), (age(export), key)
+                    claims[name] = min(claims.get(name, claim), claim)
+    return {name: key for name, (_, key) in claims.items()}
+
+
+def _host_reach(
+    tree: Tree, key: ServiceKey, name: HostName, address: str, exports: Mapping[str, Export], *, alias: bool
+) -> HostReach:
+    if alias:
+        exports = {cluster: export for cluster, export in exports.items() if name in export.spec.hosts}
+    blocks: list[Block] = []
+    allowed: dict[str, Export] = {}
+    for cluster, export in exports.items():
+        said = tree.clusters.get(cluster)
+        if said is None:
+            blocks.append(
+                Block(provider=cluster, reason="UnknownCluster", detail=f"mesh/clusters/{cluster}.yaml is missing")
+            )
+        elif not may_export(said, key.namespace):
+            detail = f"mayExport in mesh/clusters/{cluster}.yaml doesn't name namespace {key.namespace}"
+            blocks.append(Block(provider=cluster, reason="NotAllowed", detail=detail))
+        else:
+            allowed[cluster] = export
+    resolution = resolve(allowed.values())
+    ways: dict[str, Way] = {}
+    shared: dict[tuple[object, ...], Way] = {}
+    for consumer in tree.clusters.values():
+        clash = _clash(tree, consumer.name, name)
+        mine = tuple(cluster for cluster, export in allowed.items() if may_consume(export, consumer))
+        own = consumer.name if consumer.name in mine else ""
+        inputs = (clash, mine, own)
+        if inputs not in shared:
+            shared[inputs] = _way(tree, key, allowed, resolution, blocks, mine, own, clash)
+        ways[consumer.name] = shared[inputs]
+    return HostReach(name=name, key=key, address=address, ways=ways, conflicts=resolution.conflicts)
+
+
+def _clash(tree: Tree, consumer: str, name: HostName) -> str:
+    facts = tree.facts.clusters.get(consumer)
+    return ", ".join(
+        f"{foreign.kind} {foreign.namespace}/{foreign.name}"
+        for foreign in (facts.spec.foreign if facts else ())
+        if foreign.host == name and foreign.kind != "Gateway"
+    )
+
+
+def _way(
+    tree: Tree,
+    key: ServiceKey,
+    exports: Mapping[str, Export],
+    resolution: Resolution,
+    blocks: Iterable[Block],
+    mine: tuple[str, ...],
+    own: str,
+    clash: str,
+) -> Way:
+    blocked = list(blocks)
+    providers: dict[str, Provider] = {}
+    for cluster, export in exports.items():
+        if cluster not in mine:
+            blocked.append(
+                Block(provider=cluster, reason="NotConsumer", detail="its consumers don't name this cluster")
+            )
+            continue
+        provider = _provider(tree, key, tree.clusters[cluster], export, own=own == cluster)
+        if not provider.addresses:
+            detail = (
+                f"its gateway has no address: give its Service a load balancer, or write spec.gateway.addresses in "
+                f"mesh/clusters/{cluster}.yaml"
+            )
+            blocked.append(Block(provider=cluster, reason="NoAddress", detail=detail))
+        elif not any(cluster in port.target_ports for port in resolution.ports):
+            blocked.append(Block(provider=cluster, reason="Conflict", detail="an older export decides all its ports"))
+        else:
+            providers[cluster] = provider
+    if clash:
+        blocked.append(Block(provider="", reason="Clash", detail=f"people's own {clash} is for this host"))
+        providers = {}
+    ports = tuple(
+        PortWay(number=port.number, name=port.name, protocol=port.protocol, providers=answering)
+        for port in resolution.ports
+        if (answering := tuple(cluster for cluster in port.target_ports if cluster in providers))
+    )
+    return Way(ports=ports, providers=tuple(providers.values()), blocked=tuple(blocked))
+
+
+def _provider(tree: Tree, key: ServiceKey, cluster: Cluster, export: Export, *, own: bool) -> Provider:
+    addresses = gateway_addresses(tree, cluster)
+    facts = tree.facts.clusters.get(cluster.name)
+    if own and facts is not None and facts.spec.gateway.cluster_ip is not None:
+        # An exporter calls its own gateway by the Service's cluster address, not through the load balancer outside.
+        gateway = facts.spec.gateway
+        addresses = (GatewayAddress(ip=gateway.cluster_ip, port=gateway.cluster_port),)
+    return Provider(
+        cluster=cluster.name,
+        network=cluster.spec.network,
+        locality=cluster.spec.locality,
+        addresses=addresses,
+        identities=tuple(
+            f"spiffe://{cluster.spec.trust_domain}/ns/{key.namespace}/sa/{account}"
+            for account in export.spec.service_accounts
+        ),
+    )
