@@ -7,20 +7,36 @@ opens no file, and doesn't know what follows from the documents (`reach`, `rende
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NewType, Protocol
 
 from syncer.protocol.names import ServiceKey
-from workers.documents import paths
-from workers.documents.kinds import Cluster, ClusterFacts, Export, Fact, Host, Mesh
+from workers.documents import paths, reading
+from workers.documents.agreement import Disagreement, cluster_faults, host_faults, missing_clusters
+from workers.documents.kinds import Cluster, ClusterFacts, Document, Export, Fact, Host, Mesh
+from workers.documents.reading import Invalid, line_of, read
+from workers.documents.shape import Fault
 
 BlobId = NewType("BlobId", str)
+Problem = reading.Problem
 
 Changes = Mapping[str, bytes | None]
 """New content by path; None removes the file."""
 FactChanges = Mapping[str, Fact | None]
 """New fact by path; None withdraws it."""
+
+
+BlobChange = Mapping[str, tuple[BlobId | None, BlobId | None]]
+"""Old and new blob by path, sorted by path: a change, however it was committed."""
+RejectedFacts = frozenset[tuple[str, BlobId | None]]
+"""Facts (path, blob; None: that it is withdrawn) that people refused."""
+
+
+def change_digest(change: BlobChange) -> str:
+    """The identity of a change, 40 hexadecimal digits: what `show` prints and `approve` wants to see again."""
+    lines = "".join(f"{path} {old or '-'} {new or '-'}\n" for path, (old, new) in sorted(change.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:40]
 
 
 def blob_id(data: bytes) -> BlobId:
@@ -132,15 +148,68 @@ class Tree:
         return replace(self, facts=facts)
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
-class Problem:
-    """What is wrong with a file, where, and what to do; printed as one line."""
+def read_tree(files: Files, cache: dict[BlobId, Document] | None = None) -> tuple[Tree | None, tuple[Problem, ...]]:
+    """All documents of `mesh/` and `facts/`, and what is wrong with them, sorted.
 
-    path: str
-    line: int
-    what: str
-    remedy: str = ""
+    Any problem in `mesh/`: no tree, because nothing may be planned on half a mesh. A file of `facts/` that can't be
+    read is left out of the tree. `cache`: documents by blob from earlier trees; those read now are added.
+    """
+    cache = {} if cache is None else cache
+    documents: dict[str, Document] = {}
+    problems: list[Problem] = []
+    for path, blob in (*files.under("mesh/"), *files.under(paths.FACTS)):
+        if not path.endswith((".yaml", ".yml", ".json")):
+            continue  # README.md, .gitkeep
+        known = cache.get(blob)
+        try:
+            # Two paths may hold one blob; the document in it can stand at only one of them.
+            if known is None or paths.path_of(known) != path:
+                known = cache[blob] = read(path, files.read(path))
+            documents[path] = known
+        except Invalid as error:
+            problems.extend(error.problems)
+    tree, faults = _agreed(documents, {problem.path for problem in problems})
+    problems.extend(_located(files, fault) for fault in faults)
+    in_mesh = any(not problem.path.startswith(paths.FACTS) for problem in problems)
+    return (None if in_mesh else tree), tuple(sorted(problems))
 
-    def __str__(self) -> str:
-        where = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{where}: {self.what}" + (f". {self.remedy}" if self.remedy else "")
+
+def _agreed(documents: Mapping[str, Document], unread: set[str]) -> tuple[Tree | None, list[Disagreement]]:
+    """The tree of the documents, and where they disagree. What can't be read isn't also told to be missing."""
+    mesh = documents.get(paths.MESH)
+    clusters = {document.name: document for document in documents.values() if isinstance(document, Cluster)}
+    facts = _facts(documents.values())
+    found = [*cluster_faults(clusters), *missing_clusters(clusters, facts.clusters, facts.exports)]
+    tree = None
+    if isinstance(mesh, Mesh):
+        tree = Tree(mesh=mesh, clusters=dict(sorted(clusters.items())), facts=facts)
+        found += host_faults(mesh, facts.exports, facts.hosts)
+    else:
+        found.append(Disagreement(paths.MESH, Fault((), "missing", "`peermesh init` writes a mesh repository.")))
+    return tree, [disagreement for disagreement in found if disagreement.path not in unread]
+
+
+def _facts(documents: Iterable[Document]) -> Facts:
+    """Sorted by name, which paths are not: `a-b/` comes before `a/`."""
+    clusters: dict[str, ClusterFacts] = {}
+    exports: dict[ServiceKey, dict[str, Export]] = {}
+    hosts: dict[ServiceKey, Host] = {}
+    for document in documents:
+        match document:
+            case ClusterFacts():
+                clusters[document.metadata.name] = document
+            case Export():
+                exports.setdefault(document.key, {})[document.cluster] = document
+            case Host():
+                hosts[document.key] = document
+    return Facts(
+        clusters=dict(sorted(clusters.items())),
+        exports={key: dict(sorted(by_cluster.items())) for key, by_cluster in sorted(exports.items())},
+        hosts=dict(sorted(hosts.items())),
+    )
+
+
+def _located(files: Files, disagreement: Disagreement) -> Problem:
+    path, fault = disagreement
+    line = line_of(files.read(path), fault.where) if files.blob(path) is not None else 0
+    return Problem(path=path, line=line, what=fault.what, remedy=fault.remedy)

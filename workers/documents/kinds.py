@@ -1,7 +1,9 @@
 """The file types of a mesh repository: what may stand in `mesh/` (people) and `facts/` (the robot).
 
-Knows shapes and single-document rules. Knows no paths, no YAML, no other documents: `paths` says where a document
-stands, `reading` how it is read, and rules between documents are in `workers.tree`.
+Knows shapes, and what each field means: `docs/formats.md`, the JSON Schema and the messages of `shape` are made from
+what is said here (`title`: what a value is; `description`: what it is for). Knows no paths, no YAML, no other
+documents: `paths` says where a document stands, `reading` how it is read, `rules` what else holds in it, `agreement`
+what holds between documents.
 """
 
 from __future__ import annotations
@@ -12,31 +14,27 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, field
 
-from syncer.protocol.names import ServiceKey
+from syncer.protocol.names import HostName, ServiceKey
 from syncer.protocol.observation import Foreign, GatewayAddress
 from syncer.protocol.offer import Port
 
 API_VERSION: Final = "peermesh.io/v1alpha1"
+RENDERINGS: Final = (1,)
+"""Versions of the rendering that this program knows, the newest last."""
 
-Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="a DNS label (RFC 1123)")]
+Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", title="a DNS label (RFC 1123)")]
 HostPattern = Annotated[
-    str,
-    Meta(
-        pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
-        description="a host name; `*.` in front covers all below",
-    ),
+    str, Meta(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", title="a host name, or `*.` and a domain")
 ]
 TrustDomain = Annotated[
     str,
     Meta(
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
-        description="a SPIFFE trust domain that a name constraint can hold: no underscore, no IP address",
+        title="a SPIFFE trust domain that a name constraint can hold: a DNS name without underscores",
     ),
 ]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
-PublicKey = Annotated[
-    str, Meta(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$", description="what the syncer logs at its start")
-]
+PublicKey = Annotated[str, Meta(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$", title="`ed25519:` and a public key in base64")]
 Version = Literal["peermesh.io/v1alpha1"]
 
 
@@ -50,28 +48,43 @@ class _Strict(
 
 
 class Name(_Strict, frozen=True, kw_only=True):
+    """What a document is called."""
+
     name: Label
 
 
 class AdditionalHosts(_Strict, frozen=True, kw_only=True):
     """Which namespace may claim which further host names."""
 
-    pattern: HostPattern
-    namespace: Label
+    pattern: Annotated[HostPattern, Meta(description="The names; `*.` in front stands for one or more labels.")]
+    namespace: Annotated[Label, Meta(description="Only its services may claim them, in every cluster.")]
 
 
 class Hosts(_Strict, frozen=True, kw_only=True):
-    """How hosts of the mesh are called, and the range of their virtual addresses."""
+    """How hosts of the mesh are called, and the ranges of their virtual addresses."""
 
-    template: str = "{service}.{namespace}.mesh.internal"
-    virtual_ips: Annotated[tuple[str, ...], Meta(min_length=1)] = field(name="virtualIPs", default=("240.8.0.0/13",))
-    additional: tuple[AdditionalHosts, ...] = ()
+    template: Annotated[
+        str, Meta(description="The name of every host: `{service}` and `{namespace}`, each a whole DNS label.")
+    ] = "{service}.{namespace}.mesh.internal"
+    virtual_ips: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="IPv4 ranges that no real network uses; never in 240.240.0.0/16, which is Istio's. "
+            "An address that was given stays for ever, so ranges may be added but not taken away.",
+        ),
+    ] = field(name="virtualIPs", default=("240.8.0.0/13",))
+    additional: Annotated[
+        tuple[AdditionalHosts, ...], Meta(description="Further names that services may claim; empty: none.")
+    ] = ()
 
 
 class Forge(_Strict, frozen=True, kw_only=True):
-    """Where proposals are reviewed: a row of `workers.forge.FORGES`."""
+    """Where proposals are reviewed."""
 
-    type: Literal["git"] = "git"
+    type: Annotated[Literal["git"], Meta(description="`git`: plain branches, read and approved with `peermesh`.")] = (
+        "git"
+    )
 
 
 ProposalClass = Literal["export", "provider", "change", "withdrawal", "cluster", "address", "follow-up", "held"]
@@ -79,9 +92,15 @@ AutomaticClass = Literal["export", "change", "withdrawal", "address", "follow-up
 
 
 class Approval(_Strict, frozen=True, kw_only=True):
-    """Which classes the robot may merge by itself. `provider`, `cluster` and `held` always need a person."""
+    """What needs a person."""
 
-    automatic: tuple[AutomaticClass, ...] = ()
+    automatic: Annotated[
+        tuple[AutomaticClass, ...],
+        Meta(
+            description="Classes of proposals that the robot may merge by itself. "
+            "The classes `provider`, `cluster` and `held` always need a person."
+        ),
+    ] = ()
     forge: Forge = Forge()
 
 
@@ -92,58 +111,110 @@ class Guard(_Strict, frozen=True, kw_only=True):
     provides at least `from`.
     """
 
-    at_most: Annotated[int, Meta(ge=0)] = 5
-    share: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    from_: Annotated[int, Meta(ge=1)] = field(name="from", default=2)
+    at_most: Annotated[
+        int, Meta(ge=0, description="The losses of a cluster that loses more hosts than this are held.")
+    ] = 5
+    share: Annotated[
+        float, Meta(ge=0, le=1, description="So are those of a cluster that loses more than this part of its hosts.")
+    ] = 0.5
+    from_: Annotated[int, Meta(ge=1, description="`share` counts for clusters that provide this many hosts.")] = field(
+        name="from", default=2
+    )
 
 
 class MeshSpec(_Strict, frozen=True, kw_only=True):
-    rendering: int = 1
+    """What people want of the mesh as a whole."""
+
+    rendering: Annotated[
+        int,
+        Meta(
+            description="Version of what is rendered. An upgrade of the program changes no file until people raise it."
+        ),
+    ] = 1
     hosts: Hosts = Hosts()
     approval: Approval = Approval()
     guard: Guard = Guard()
 
 
 class Mesh(_Strict, frozen=True, kw_only=True):
-    """`mesh/mesh.yaml`: what holds for all clusters."""
+    """What holds for all clusters."""
 
     api_version: Version = API_VERSION
     kind: Literal["Mesh"] = "Mesh"
     metadata: Name
     spec: MeshSpec = MeshSpec()
 
+    def host_name(self, key: ServiceKey) -> HostName:
+        """The name that the template gives a service."""
+        return HostName(self.spec.hosts.template.format(service=key.service, namespace=key.namespace))
+
+    def may_claim(self, namespace: str, host: str) -> bool:
+        """Whether people allow a namespace this additional name; `*.` in a pattern stands for one or more labels."""
+        return any(
+            entry.namespace == namespace
+            and (host == entry.pattern or (entry.pattern.startswith("*.") and host.endswith(entry.pattern[1:])))
+            for entry in self.spec.hosts.additional
+        )
+
 
 class NameAndLabels(_Strict, frozen=True, kw_only=True):
-    name: Label
-    labels: dict[str, str] = {}
+    """What a document is called, and labels that others choose it by."""
+
+    name: Annotated[Label, Meta(description="Never changes.")]
+    labels: Annotated[dict[str, str], Meta(description="What exports may name as `key=value` in `consumers`.")] = {}
 
 
 class GatewaySettings(_Strict, frozen=True, kw_only=True):
-    """The east-west gateway: where its pods are, and how peers reach it (empty `addresses`: as observed)."""
+    """The east-west gateway: where its pods are, and how peers reach it."""
 
-    namespace: Label = "istio-eastwest"
-    selector: dict[str, str] = {"istio": "eastwestgateway"}
-    port: PortNumber = 15443
-    addresses: tuple[str, ...] = ()
+    namespace: Annotated[Label, Meta(description="Where the gateway's Service and pods are.")] = "istio-eastwest"
+    selector: Annotated[dict[str, str], Meta(description="Labels of the gateway's pods.")] = field(
+        default_factory=lambda: {"istio": "eastwestgateway"}
+    )
+    port: Annotated[PortNumber, Meta(description="The port of `addresses` without one.")] = 15443
+    addresses: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="`host` or `host:port` as peers reach it (NodePort, NAT), where host is an IPv4 address or a "
+            "name; empty: as observed on the gateway's Service."
+        ),
+    ] = ()
 
 
 class SyncerSettings(_Strict, frozen=True, kw_only=True):
-    """The keys that the cluster's syncer signs with: one, or two during a change of key."""
+    """How the cluster's syncer is known."""
 
-    public_keys: Annotated[tuple[PublicKey, ...], Meta(max_length=2)] = ()
+    public_keys: Annotated[
+        tuple[PublicKey, ...],
+        Meta(
+            max_length=2,
+            description="What it signs with; it logs the key at its start. Two during a change of key; none: "
+            "nothing it says is believed.",
+        ),
+    ] = ()
 
 
 class ClusterSpec(_Strict, frozen=True, kw_only=True):
-    network: Label
-    trust_domain: TrustDomain
-    locality: str = ""
+    """What people say of one cluster."""
+
+    network: Annotated[Label, Meta(description="As in istiod's settings; each cluster has its own.")]
+    trust_domain: Annotated[
+        TrustDomain,
+        Meta(description="As in istiod's settings; each cluster has its own, none below another's; no IP address."),
+    ]
+    locality: Annotated[
+        str, Meta(description="`region`, `region/zone` or `region/zone/subzone` of its gateway; empty: not said.")
+    ] = ""
     gateway: GatewaySettings = GatewaySettings()
     syncer: SyncerSettings = SyncerSettings()
-    may_export: tuple[str, ...] | None = None
+    may_export: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Namespaces that may export from here, with `*` and `?`; absent: all; empty: none."),
+    ] = None
 
 
 class Cluster(_Strict, frozen=True, kw_only=True):
-    """`mesh/clusters/<cluster>.yaml`: what people say of one cluster. Its name never changes."""
+    """What people say of one cluster. Its file can't be deleted yet."""
 
     api_version: Version = API_VERSION
     kind: Literal["Cluster"] = "Cluster"
@@ -152,6 +223,7 @@ class Cluster(_Strict, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        """The cluster's name."""
         return self.metadata.name
 
 
@@ -159,22 +231,36 @@ class Cluster(_Strict, frozen=True, kw_only=True):
 
 
 class GatewayFacts(_Strict, frozen=True, kw_only=True):
-    """`wildcard`: people's own gateway already lets everything in, so none of ours may be rendered."""
+    """The east-west gateway as its Service shows it."""
 
-    addresses: tuple[GatewayAddress, ...] = ()
-    cluster_ip: str | None = field(name="clusterIP", default=None)
-    cluster_port: int = 15443
-    wildcard: bool = False
+    addresses: Annotated[
+        tuple[GatewayAddress, ...],
+        Meta(description="Where peers reach it: each an `ip` or a `host`, and the `port` that leads to its 15443."),
+    ] = ()
+    cluster_ip: Annotated[str | None, Meta(description="Where callers inside the cluster reach it.")] = field(
+        name="clusterIP", default=None
+    )
+    cluster_port: Annotated[int | None, Meta(description="The port of `clusterIP`; absent: the gateway's own.")] = None
+    wildcard: Annotated[
+        bool, Meta(description="People's own gateway already lets everything in, so none of ours is rendered.")
+    ] = False
 
 
 class ClusterFactsSpec(_Strict, frozen=True, kw_only=True):
+    """What was accepted of one cluster as such."""
+
     gateway: GatewayFacts = GatewayFacts()
-    sources: tuple[str, ...] = ()
-    foreign: tuple[Foreign, ...] = ()
+    sources: Annotated[
+        tuple[str, ...],
+        Meta(description="Ways to export that were seen to work: one that fails later withdraws nothing."),
+    ] = ()
+    foreign: Annotated[
+        tuple[Foreign, ...], Meta(description="People's own objects for hosts of the mesh; ours stay away from them.")
+    ] = ()
 
 
 class ClusterFacts(_Strict, frozen=True, kw_only=True):
-    """`facts/clusters/<cluster>.yaml`: what was accepted of one cluster as such."""
+    """What was accepted of one cluster as such."""
 
     api_version: Version = API_VERSION
     kind: Literal["ClusterFacts"] = "ClusterFacts"
@@ -183,30 +269,49 @@ class ClusterFacts(_Strict, frozen=True, kw_only=True):
 
 
 class ExportName(_Strict, frozen=True, kw_only=True):
-    name: Label
-    namespace: Label
-    cluster: Label
+    """The service, and who exports it."""
+
+    name: Annotated[Label, Meta(description="The Service.")]
+    namespace: Annotated[Label, Meta(description="Its namespace; the same team in every cluster (KEP-1645).")]
+    cluster: Annotated[Label, Meta(description="Where it runs.")]
 
 
 class ExportSpec(_Strict, frozen=True, kw_only=True):
-    """What one cluster exports under one name.
+    """What one cluster exports under one name."""
 
-    `since` decides conflicts (absent: youngest). `service_accounts` is never empty: an empty SAN list would accept any
-    identity under the root. `consumers`: cluster names or `key=value`; None: every cluster; empty: nobody else.
-    """
-
-    source: str
-    since: str | None = None
-    headless: bool = False
-    ports: Annotated[tuple[Port, ...], Meta(min_length=1)]
-    service_accounts: Annotated[tuple[str, ...], Meta(min_length=1)]
-    selector: dict[str, str] = {}
-    consumers: tuple[str, ...] | None = None
-    hosts: tuple[str, ...] = ()
+    source: Annotated[str, Meta(description="How it was exported: `label` or `serviceexport`.")]
+    since: Annotated[
+        str | None,
+        Meta(
+            description="When the exporting object was made, as first seen, in UTC. The oldest export decides "
+            "conflicts; absent: youngest."
+        ),
+    ] = None
+    headless: Annotated[bool, Meta(description="A Service without a cluster address.")] = False
+    ports: Annotated[
+        tuple[Port, ...], Meta(min_length=1, description="By number; `protocol` only where its owner declares one.")
+    ]
+    service_accounts: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="Whom callers accept as its servers. "
+            "Never empty: that would accept any identity under the root.",
+        ),
+    ]
+    selector: Annotated[dict[str, str], Meta(description="Labels of its pods.")] = {}
+    consumers: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description="Clusters that get it, by name or by label (`key=value`); absent: all; empty: no other. "
+            "It says who is told of the service; it doesn't keep anybody out."
+        ),
+    ] = None
+    hosts: Annotated[tuple[str, ...], Meta(description="Further names that it claims.")] = ()
 
 
 class Export(_Strict, frozen=True, kw_only=True):
-    """`facts/exports/<namespace>/<cluster>/<service>.yaml`."""
+    """What one cluster exports under one name."""
 
     api_version: Version = API_VERSION
     kind: Literal["Export"] = "Export"
@@ -215,27 +320,31 @@ class Export(_Strict, frozen=True, kw_only=True):
 
     @property
     def key(self) -> ServiceKey:
+        """The service."""
         return ServiceKey(self.metadata.namespace, self.metadata.name)  # type: ignore[arg-type]
 
     @property
     def cluster(self) -> str:
+        """The exporting cluster."""
         return self.metadata.cluster
 
 
 class HostNameAndNamespace(_Strict, frozen=True, kw_only=True):
+    """The service that the host stands for."""
+
     name: Label
     namespace: Label
 
 
 class HostSpec(_Strict, frozen=True, kw_only=True):
-    """`addresses`: virtual IP by host name; `providers`: all clusters there ever were, first first."""
+    """What a service has for ever once it was exported."""
 
-    addresses: dict[str, str]
-    providers: tuple[str, ...]
+    addresses: Annotated[dict[str, str], Meta(description="Virtual IP by host name; never given to another host.")]
+    providers: Annotated[tuple[str, ...], Meta(description="All clusters that ever exported it, the first one first.")]
 
 
 class Host(_Strict, frozen=True, kw_only=True):
-    """`facts/hosts/<namespace>/<service>.yaml`: stays when the host goes, so an address is never reused."""
+    """What a service has for ever once it was exported: the file stays when the exports go."""
 
     api_version: Version = API_VERSION
     kind: Literal["Host"] = "Host"
@@ -244,6 +353,7 @@ class Host(_Strict, frozen=True, kw_only=True):
 
     @property
     def key(self) -> ServiceKey:
+        """The service."""
         return ServiceKey(self.metadata.namespace, self.metadata.name)  # type: ignore[arg-type]
 
 

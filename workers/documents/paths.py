@@ -9,6 +9,7 @@ import hashlib
 from typing import Final, NamedTuple
 
 from syncer.protocol.names import ServiceKey, is_label
+from workers.documents.kinds import Cluster, ClusterFacts, Document, Export, Host, Mesh
 
 MESH: Final = "mesh/mesh.yaml"
 CLUSTERS: Final = "mesh/clusters/"
@@ -34,35 +35,54 @@ class Place(NamedTuple):
 
 
 def cluster_path(cluster: str) -> str:
+    """Where people describe a cluster."""
     return f"mesh/clusters/{cluster}.yaml"
 
 
 def cluster_facts_path(cluster: str) -> str:
+    """Where the robot keeps what was accepted of a cluster as such."""
     return f"facts/clusters/{cluster}.yaml"
 
 
 def export_path(key: ServiceKey, cluster: str) -> str:
+    """Where the robot keeps what one cluster exports under one name."""
     return f"facts/exports/{key.namespace}/{cluster}/{key.service}.yaml"
 
 
 def host_path(key: ServiceKey) -> str:
+    """Where the robot keeps the addresses of a service; the file stays for ever."""
     return f"facts/hosts/{key.namespace}/{key.service}.yaml"
 
 
 def import_path(cluster: str, key: ServiceKey) -> str:
+    """What `cluster` needs to call a service: ServiceEntry and DestinationRule."""
     return f"clusters/{cluster}/imports/{key.namespace}/{key.service}.yaml"
 
 
 def gateway_path(cluster: str, namespace: str) -> str:
+    """What the gateway of `cluster` lets in for a namespace."""
     return f"clusters/{cluster}/gateway/{namespace}.yaml"
+
+
+def path_of(document: Document) -> str:
+    """Where a document stands: its kind and names say it."""
+    match document:
+        case Mesh():
+            return MESH
+        case Cluster():
+            return cluster_path(document.name)
+        case ClusterFacts():
+            return cluster_facts_path(document.metadata.name)
+        case Export():
+            return export_path(document.key, document.cluster)
+        case Host():
+            return host_path(document.key)
 
 
 def place(path: str) -> Place | None:
     """What kind of document a path in `mesh/` or `facts/` holds; None for a path that isn't one of ours."""
     stem, dot, ending = path.rpartition(".")
-    if not dot or ending != "yaml":
-        return None
-    match stem.split("/"):
+    match stem.split("/") if dot and ending == "yaml" else ():
         case ["mesh", "mesh"]:
             return Place("Mesh")
         case ["mesh", "clusters", cluster] if is_label(cluster):
@@ -97,14 +117,17 @@ def is_rendered(path: str) -> bool:
 
 
 def clusters_branch(cluster: str) -> str:
+    """The branch that proposes facts of a cluster as such."""
     return f"peermesh/clusters/{cluster}"
 
 
 def exports_branch(namespace: str) -> str:
+    """The branch that proposes exports of a namespace, whatever cluster they came from."""
     return f"peermesh/exports/{namespace}"
 
 
 def held_branch(namespace: str) -> str:
+    """The branch of the losses that the guard holds back."""
     return f"peermesh/held/{namespace}"
 
 
@@ -117,16 +140,21 @@ def import_name(key: ServiceKey) -> str:
 
 
 def alias_name(key: ServiceKey, host: str) -> str:
+    """Name of the objects for an additional host of a service."""
     return f"{import_name(key)}.{host}"
 
 
 def gateway_name(namespace: str) -> str:
-    """`peermesh-<namespace>`: a DNS label (Istio refuses dots in a Gateway's name), cut with a hash over 63 characters."""
+    """`peermesh-<namespace>`: a DNS label (Istio refuses dots in a Gateway's name), cut with a hash over 63."""
     return shortened(f"peermesh-{namespace}", 63)
 
 
 def shortened(name: str, limit: int) -> str:
-    """`name`, or its beginning and 8 hexadecimal digits of its SHA-256 if it is longer than `limit`."""
+    """`name`, or its beginning and 8 hexadecimal digits of its SHA-256 if it is longer than `limit`.
+
+    The digits are a label of their own where the name has labels: none may pass 63 characters.
+    """
     if len(name) <= limit:
         return name
-    return f"{name[: limit - 9].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    joint = "." if "." in name else "-"
+    return f"{name[: limit - 9].rstrip('-.')}{joint}{hashlib.sha256(name.encode()).hexdigest()[:8]}"
