@@ -2,9 +2,9 @@
 
 Knows exports of one service. Knows no consumers, no addresses, no policy of people.
 
-The oldest export decides: by `since`, absent is youngest, ties by cluster name. A port's key is its number; its name and
-protocol are the oldest's. A younger export that says another protocol for a number, or uses a name for another number,
-drops out for that port only. Headless beside ClusterIP: the oldest decides, the other kind drops out whole.
+The oldest export decides: by `since`, absent is youngest, ties by cluster name. A port's key is its number; its name
+and protocol are the oldest's. A younger export that says another protocol for a number, or uses a name for another
+number, drops out for that port only. Headless beside ClusterIP: the oldest decides, the other kind drops out whole.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class AgreedPort:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolution:
+    """What a service's exports agree on, and what they don't."""
+
     ports: tuple[AgreedPort, ...]
     conflicts: tuple[Conflict, ...]
 

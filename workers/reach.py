@@ -78,7 +78,8 @@ class HostReach:
 
     def providers(self) -> frozenset[str]:
         """The clusters that answer somebody."""
-        return frozenset(provider.cluster for way in set(self.ways.values()) for provider in way.providers)
+        distinct = {id(way): way for way in self.ways.values()}  # equal consumers share one object: no deep hashes
+        return frozenset(provider.cluster for way in distinct.values() for provider in way.providers)
 
 
 Reach = Mapping[HostName, HostReach]
@@ -86,16 +87,12 @@ Reach = Mapping[HostName, HostReach]
 
 def host_name(mesh: Mesh, key: ServiceKey) -> HostName:
     """The name that the template gives a service."""
-    return HostName(mesh.spec.hosts.template.format(service=key.service, namespace=key.namespace))
+    return mesh.host_name(key)
 
 
 def may_claim(mesh: Mesh, namespace: str, host: str) -> bool:
     """Whether people allow a namespace this additional name; `*.` in a pattern stands for one or more labels."""
-    return any(
-        entry.namespace == namespace
-        and (host == entry.pattern or (entry.pattern.startswith("*.") and host.endswith(entry.pattern[1:])))
-        for entry in mesh.spec.hosts.additional
-    )
+    return mesh.may_claim(namespace, host)
 
 
 def may_export(cluster: Cluster, namespace: str) -> bool:
@@ -147,8 +144,8 @@ def reach(tree: Tree, known: tuple[Tree, Reach] | None = None) -> Reach:
             continue  # `check` reports it; nothing can be rendered without an address
         unchanged = (
             old_tree is not None
-            and old_tree.facts.exports.get(key) is exports
-            and old_tree.facts.hosts.get(key) is host
+            and old_tree.facts.exports.get(key) == exports
+            and old_tree.facts.hosts.get(key) == host
         )
         base = host_name(tree.mesh, key)
         for name in (base, *(claim for claim, owner in claims.items() if owner == key)) if claims else (base,):
@@ -163,7 +160,8 @@ def reach(tree: Tree, known: tuple[Tree, Reach] | None = None) -> Reach:
 
 
 def _same_ground(tree: Tree, old: Tree) -> bool:
-    return tree.mesh is old.mesh and tree.clusters is old.clusters and tree.facts.clusters is old.facts.clusters
+    """Equal documents that were read twice are the same objects (`read_tree` keeps them by blob), so `==` is cheap."""
+    return tree.mesh == old.mesh and tree.clusters == old.clusters and tree.facts.clusters == old.facts.clusters
 
 
 def _claims(tree: Tree) -> dict[HostName, ServiceKey]:
@@ -265,7 +263,7 @@ def _provider(tree: Tree, key: ServiceKey, cluster: Cluster, export: Export, *, 
     if own and facts is not None and facts.spec.gateway.cluster_ip is not None:
         # An exporter calls its own gateway by the Service's cluster address, not through the load balancer outside.
         gateway = facts.spec.gateway
-        addresses = (GatewayAddress(ip=gateway.cluster_ip, port=gateway.cluster_port),)
+        addresses = (GatewayAddress(ip=gateway.cluster_ip, port=gateway.cluster_port or cluster.spec.gateway.port),)
     return Provider(
         cluster=cluster.name,
         network=cluster.spec.network,
