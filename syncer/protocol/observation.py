@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -36,7 +36,7 @@ class ObservedGateway(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     addresses: tuple[GatewayAddress, ...] = ()
     cluster_ip: str | None = msgspec.field(name="clusterIP", default=None)
-    cluster_port: int = 15443
+    cluster_port: int | None = None
     wildcard: bool = False
 
 
@@ -49,8 +49,8 @@ class Foreign(msgspec.Struct, frozen=True, kw_only=True, order=True):
     host: str
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """What `cluster` of `mesh` says now.
+class Observation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What `cluster` of `mesh` says now. Defaults are sent, so that `format` is.
 
     `sequence`: max(last + 1, microseconds since 1970), taken with `observed_at` when the content was read. `sources`:
     those that could be read; one that is missing here says nothing about its exports. `applied`: digest by
@@ -72,7 +72,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     def content(self) -> Observation:
         """The same without number, time, `applied` and `settings`: what plans depend on."""
-        return msgspec.structs.replace(self, sequence=0, observed_at=datetime.min, applied=UNSET, settings=UNSET)
+        return msgspec.structs.replace(
+            self, sequence=0, observed_at=datetime.min.replace(tzinfo=UTC), applied=UNSET, settings=UNSET
+        )
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

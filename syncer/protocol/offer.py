@@ -6,8 +6,17 @@ Lenient, because a newer worker reads an older syncer: unknown fields are ignore
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec import UNSET, UnsetType
+
+GATEWAY: Final = "gateway"
+"""`source` of a refusal that is about the east-west gateway, not about a Service that people export."""
+
+EXPORTS_NOTHING: Final = "ExportsNothing"
+"""The one reason that is people's own wish (an empty list of ports): what stood before is withdrawn. Whatever else is
+refused keeps what stood, because people still ask for it."""
 
 
 class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -15,7 +24,8 @@ class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
     `protocol` is Istio's (`HTTP`, `HTTP2`, `GRPC`, `GRPC-WEB`, `HTTPS`, `TCP`, `TLS`, `MONGO`, `MYSQL`, `REDIS`) if the
     owner declared one by `appProtocol` or by the prefix of the name, else None: declared protocols are rendered,
-    others are left to Istio's detection. `target_port` is resolved to a number. A port without a name is called `p<number>`.
+    others are left to Istio's detection. `target_port` is resolved to a number. A port without a name is called
+    `p<number>`.
     """
 
     name: str

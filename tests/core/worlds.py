@@ -1,0 +1,72 @@
+"""A main branch made of values: its tree, its files, and plans on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from syncer.protocol.observation import Observation
+from workers.documents import paths
+from workers.documents.writing import write
+from workers.ground import Known
+from workers.plan import Memory, MergeRule, Plan, plan
+from workers.reach import reach
+from workers.render import render
+from workers.tree import FilesInMemory, Tree, apply
+
+
+def documents_of(tree: Tree) -> dict[str, bytes]:
+    """The files of `mesh/` and `facts/`."""
+    facts = tree.facts
+    return {
+        paths.MESH: write(tree.mesh),
+        **{paths.cluster_path(name): write(cluster) for name, cluster in tree.clusters.items()},
+        **{paths.cluster_facts_path(name): write(fact) for name, fact in facts.clusters.items()},
+        **{
+            paths.export_path(key, name): write(export)
+            for key, exports in facts.exports.items()
+            for name, export in exports.items()
+        },
+        **{paths.host_path(key): write(host) for key, host in facts.hosts.items()},
+    }
+
+
+def files_of(tree: Tree) -> FilesInMemory:
+    """Documents and their rendering, as main should be."""
+    rendered = render(tree, reach(tree))
+    return FilesInMemory(
+        apply(documents_of(tree), {path: file.data if file else None for path, file in rendered.items()})
+    )
+
+
+def nothing_merges(_: object) -> bool:
+    return False
+
+
+def all_but_held_merges(proposal: object) -> bool:
+    return "held" not in proposal.classes  # type: ignore[attr-defined]
+
+
+def planned(
+    tree: Tree,
+    *observations: Observation,
+    files: FilesInMemory | None = None,
+    memory: Memory | None = None,
+    merges: MergeRule = nothing_merges,
+    known: Known | None = None,
+    frozen: Mapping[str, str] | None = None,
+) -> Plan:
+    """The plan of a tree (on its own files) and what clusters say."""
+    return plan(
+        tree,
+        files or files_of(tree),
+        {observation.cluster: observation for observation in observations},
+        memory or Memory(),
+        merges=merges,
+        known=known,
+        frozen=frozen,
+    )
+
+
+def classes_of(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """The classes of every proposal, by branch, in order."""
+    return {proposal.branch: proposal.classes for proposal in plan.proposals}

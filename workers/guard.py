@@ -1,0 +1,83 @@
+"""The guard: losses that are too many at once are held for people.
+
+Compares reach before and after, whatever the cause. Nothing else in the code knows about brakes; it knows nothing of
+observations, branches or rendering.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from syncer.protocol.names import HostName, ServiceKey
+from workers.difference import HostChange, WayChange
+from workers.documents import kinds, paths
+from workers.reach import Reach
+from workers.tree import FactChanges
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Loss:
+    """`consumers` (sorted) lose `host`, which `provider` answered; or all of its identities are exchanged."""
+
+    provider: str
+    host: HostName
+    key: ServiceKey
+    consumers: tuple[str, ...]
+
+
+def losses(changes: Iterable[HostChange]) -> tuple[Loss, ...]:
+    """What is lost, by provider and host. A host that keeps a provider for each of its consumers (a move) isn't."""
+    found: dict[tuple[str, HostName, ServiceKey], set[str]] = {}
+    for change in changes:
+        for way in change.ways:
+            for provider in _lost_providers(way):
+                found.setdefault((provider, change.host, change.key), set()).update(way.consumers)
+    return tuple(
+        Loss(provider=provider, host=host, key=key, consumers=tuple(sorted(consumers)))
+        for (provider, host, key), consumers in sorted(found.items())
+    )
+
+
+def _lost_providers(way: WayChange) -> set[str]:
+    if way.lost:
+        return {provider.cluster for provider in way.old.providers}
+    now = {provider.cluster: provider for provider in way.new.providers}
+    return {
+        provider.cluster
+        for provider in way.old.providers
+        if provider.cluster in now and not set(provider.identities) & set(now[provider.cluster].identities)
+    }
+
+
+def too_many(found: Iterable[Loss], before: Reach, guard: kinds.Guard) -> frozenset[str]:
+    """The providers whose losses are held: more than `atMost`, or more than `share` of what they provide."""
+    lost = Counter(loss.provider for loss in found)
+    if not lost:
+        return frozenset()
+    provides = Counter(provider for host in before.values() for provider in host.providers())
+    return frozenset(
+        provider
+        for provider, count in lost.items()
+        if count > guard.at_most or (provides[provider] >= guard.from_ and count > guard.share * provides[provider])
+    )
+
+
+def causes(found: Iterable[Loss], changes: FactChanges) -> frozenset[str]:
+    """The changed facts (paths) that must wait so that these losses don't happen.
+
+    The provider's own export if it changes; else whatever changes among the exports of the service (an older export
+    that pushes this one out); else the facts of the clusters concerned (a gateway, people's own objects).
+    """
+    paths_held: set[str] = set()
+    by_key: dict[ServiceKey, set[str]] = {}
+    for path in changes:
+        where = paths.place(path)
+        if where is not None and where.kind == "Export":
+            by_key.setdefault(ServiceKey(where.namespace, where.name), set()).add(path)  # type: ignore[arg-type]
+    for loss in found:
+        own = paths.export_path(loss.key, loss.provider)
+        clusters = {paths.cluster_facts_path(name) for name in (loss.provider, *loss.consumers)}
+        paths_held |= ({own} & changes.keys()) or by_key.get(loss.key, set()) or (clusters & changes.keys())
+    return frozenset(paths_held)
