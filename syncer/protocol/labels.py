@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+PREFIX: Final = "peermesh.io/"
+"""In front of every label and annotation of ours."""
+
 EXPORT: Final = "peermesh.io/export"
 """Label on a Service; the value `true` exports it."""
 

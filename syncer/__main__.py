@@ -1,0 +1,63 @@
+"""`python -m syncer`: a syncer as a process. Everything it is told comes from its environment."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+
+from syncer.protocol.errors import PeermeshError
+from syncer.run import run
+from syncer.settings import SETTINGS, settings_from_environment
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Exit code 0: it was stopped; 1: it can't start or can't go on, and says why."""
+    _parser().parse_args(arguments)
+    log_to_stderr()
+    try:
+        run(settings_from_environment(), stop=stop_on_signals())
+    except PeermeshError as error:
+        logging.getLogger("peermesh.syncer").error("%s: %s", error.reason, error)  # noqa: TRY400 - a sentence, no trace
+        return 1
+    return 0
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def log_to_stderr() -> None:
+    """One line for each event that a person may care about."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("peermesh").setLevel(logging.INFO)
+
+
+class _OneLine(logging.Formatter):
+    """Texts from a cluster begin no line of their own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = " ".join(super().format(record).split())
+        return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    rows = (f"  {row.name}\n      {row.meaning}" + (f" [{row.default}]" if row.default else "") for row in SETTINGS)
+    return argparse.ArgumentParser(
+        prog="python -m syncer",
+        description="Says what this cluster exports, until it is stopped.",
+        epilog="environment:\n" + "\n".join(rows),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from syncer.debounce import Timing
+from syncer.foreign import MeshHosts
+from syncer.gateway import GatewayPlace
+from syncer.observe import Scope
+from syncer.protocol.errors import HumanNeeded
+from syncer.settings import SETTINGS, Setting, read_settings, settings_from_environment
+
+LEAST = {
+    "PEERMESH_MESH": "acme",
+    "PEERMESH_CLUSTER": "west",
+    "PEERMESH_BROKER_URL": "redis://syncer-west:canary@127.0.0.1:6379/0",
+    "PEERMESH_DIRECTORY": "/manifests",
+}
+
+
+def test_what_must_be_set_is_enough() -> None:
+    settings = read_settings(LEAST)
+    assert Scope(mesh="acme", cluster="west") == settings.scope
+    assert (Path("/manifests"), Path("peermesh-syncer.key"), "default", Timing()) == (
+        settings.directory,
+        settings.key_file,
+        settings.namespace,
+        settings.timing,
+    )
+    assert LEAST["PEERMESH_BROKER_URL"] == settings.broker.reveal()
+
+
+def test_everything_can_be_set() -> None:
+    settings = read_settings(
+        LEAST
+        | {
+            "PEERMESH_NAMESPACE": "shop",
+            "PEERMESH_KEY_FILE": "/keys/west",
+            "PEERMESH_GATEWAY_NAMESPACE": "edge",
+            "PEERMESH_GATEWAY_SELECTOR": "istio=ew, app.kubernetes.io/name=gateway",
+            "PEERMESH_GATEWAY_PORT": "9443",
+            "PEERMESH_HOST_TEMPLATE": "{namespace}.{service}.example.com",
+            "PEERMESH_HOST_PATTERNS": "*.shop.example.com, tickets.example.com",
+            "PEERMESH_QUIET": "0.5",
+            "PEERMESH_LONGEST": "5",
+            "PEERMESH_HEARTBEAT": "60",
+        }
+    )
+    expected = Scope(
+        mesh="acme",
+        cluster="west",
+        gateway=GatewayPlace(
+            namespace="edge", selector={"app.kubernetes.io/name": "gateway", "istio": "ew"}, port=9443
+        ),
+        hosts=MeshHosts(
+            template="{namespace}.{service}.example.com", patterns=("*.shop.example.com", "tickets.example.com")
+        ),
+    )
+    assert expected == settings.scope
+    assert (Path("/keys/west"), "shop", Timing(quiet=0.5, longest=5, heartbeat=60)) == (
+        settings.key_file,
+        settings.namespace,
+        settings.timing,
+    )
+
+
+def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in LEAST.items():
+        monkeypatch.setenv(name, value)
+    assert "west" == settings_from_environment().scope.cluster
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PEERMESH_MESH", "", "it isn't set. It is name of the mesh, as in `mesh/mesh.yaml`."),
+        ("PEERMESH_CLUSTER", " ", "it isn't set. It is name of this cluster, as in `mesh/clusters/`."),
+        ("PEERMESH_CLUSTER", "we/st", "'we/st' isn't a name of a-z, 0-9 and -"),
+        ("PEERMESH_DIRECTORY", "", "it isn't set."),
+        ("PEERMESH_BROKER_URL", "", "it isn't set."),
+        ("PEERMESH_BROKER_URL", "amqp://x:canary@h", "it doesn't start with redis://, rediss://, redis+socket://."),
+        ("PEERMESH_GATEWAY_SELECTOR", "istio", "'istio' isn't key=value, separated by commas."),
+        ("PEERMESH_GATEWAY_PORT", "https", "'https' isn't a port."),
+        ("PEERMESH_GATEWAY_PORT", "70000", "'70000' isn't a port."),
+        (
+            "PEERMESH_HOST_TEMPLATE",
+            "{service}.mesh",
+            "'{service}.mesh' isn't a host with labels {service} and {namespace}",
+        ),
+        ("PEERMESH_HOST_TEMPLATE", "x{service}.{namespace}", "isn't a host with labels {service} and {namespace}"),
+        ("PEERMESH_HOST_PATTERNS", "a.*.example.com", "'a.*.example.com' isn't a host, with or without `*.` in front."),
+        ("PEERMESH_HEARTBEAT", "often", "'often' isn't a number of seconds."),
+        ("PEERMESH_HEARTBEAT", "-1", "'-1' isn't a number of seconds."),
+        ("PEERMESH_HEARTBEAT", "0", "'0' isn't a number of seconds."),
+        ("PEERMESH_QUIET", "nan", "'nan' isn't a number of seconds."),
+    ],
+)
+def test_a_value_that_cant_be_meant_is_named_with_its_variable(variable: str, value: str, message: str) -> None:
+    with pytest.raises(HumanNeeded) as error:
+        read_settings(LEAST | {variable: value})
+    assert str(error.value).startswith(f"{variable}: ")
+    assert message in str(error.value)
+    assert "canary" not in str(error.value)
+
+
+def test_settings_never_show_the_password_of_the_broker() -> None:
+    settings = read_settings(LEAST)
+    assert "canary" not in f"{settings} {settings!r} {settings.broker}"
+    with pytest.raises(TypeError):
+        pickle.dumps(settings.broker)
+
+
+def test_every_setting_has_a_meaning_and_a_name_of_ours() -> None:
+    assert len(SETTINGS) == len({setting.name for setting in SETTINGS})
+    assert all(setting.meaning and setting.name.startswith("PEERMESH_") for setting in SETTINGS)
+
+
+@pytest.mark.parametrize("setting", [one for one in SETTINGS if one.default], ids=lambda setting: setting.name)
+def test_what_is_documented_as_a_default_is_one(setting: Setting) -> None:
+    assert vars(read_settings(LEAST)) | {"broker": None} == vars(
+        read_settings(LEAST | {setting.name: setting.default})
+    ) | {"broker": None}
