@@ -1,34 +1,31 @@
 """The outside world on one page: what use-cases need of Git, of the forge and of Redis.
 
 Protocols and the values that cross them. An adapter answers with these values or raises one of the four errors of
-`syncer.protocol.errors`; foreign exceptions stop there. Adapters: `workers.git`, `workers.forge`, `workers.inbox`; their
-doubles in `tests/simulator/` pass the same contract suites.
+`syncer.protocol.errors`; foreign exceptions stop there. Adapters: `workers.git`, `workers.forge`, `workers.inbox`;
+their doubles in `tests/simulator/` pass the same contract suites.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NewType, Protocol
 
-from workers.tree import BlobId, Changes, Files
+from workers.documents.kinds import Forge as ForgeSettings
+from workers.tree import BlobChange, Changes, Files, RejectedFacts
 
 CommitId = NewType("CommitId", str)
-
-BlobChange = Mapping[str, tuple[BlobId | None, BlobId | None]]
-"""Old and new blob by path, sorted by path: a change, however it was committed."""
-
-RejectedFacts = frozenset[tuple[str, BlobId | None]]
-"""Facts (path, blob; None: that it is withdrawn) that people refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
     """An open branch of the robot.
 
-    `change` is what it changes against its merge base with main, whatever merges and rebases people did.
+    `change` is what it changes against its merge base with main, whatever merges and rebases people did; `message` the
+    robot's newest commit message on it (title, text, trailers), empty if there is none.
     `foreign`: somebody else changed something on it, so the robot keeps its hands off.
     `merges`: every old blob of `change` still stands on main.
     """
@@ -39,6 +36,7 @@ class Branch:
     foreign: bool
     merges: bool
     files: Files
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +55,14 @@ class Remote:
     rejected: RejectedFacts
     taken_back: RejectedFacts
     paused: str | None
+    refs: Mapping[str, CommitId]
+    """Every ref that was read (main, the robot's branches, `refs/peermesh/*`): the old side of an Update."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal refs: tells `sweep` that nothing moved."""
+        lines = "".join(f"{ref} {commit}\n" for ref, commit in sorted(self.refs.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()[:40]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,18 +94,29 @@ class Repository(Protocol):
         ...
 
     def commit(self, *, parents: Sequence[CommitId], changes: Changes, message: str, when: datetime) -> CommitId:
-        """A commit on the tree of `parents[0]` with `changes`, known here only until it is pushed.
+        """A commit on the tree of `parents[0]` (no parents: on nothing), known only here until it is pushed.
 
-        The same arguments give the same id. `when` becomes both time stamps, in UTC.
+        The same arguments give the same id. `when` becomes both time stamps, in UTC. The robot's messages carry the
+        trailer `Peermesh-Change` with the digest of the change. Raises ValueError for a path that isn't the author's.
         """
         ...
 
-    def remember(self, rejected: RejectedFacts, *, remote: Remote, when: datetime) -> CommitId:
-        """A commit for `refs/peermesh/rejected` that says these and that main was looked at up to `remote.main`."""
+    def files(self, commit: CommitId) -> Files:
+        """The tree of a commit that was fetched or made here."""
         ...
 
-    def push(self, updates: Sequence[Update]) -> Mapping[str, Outcome]:
-        """One push of all refs, each with its lease, not atomic; an outcome for every ref. Raises Transient, HumanNeeded."""
+    def remember(self, rejected: RejectedFacts, *, remote: Remote, when: datetime, looked: bool = True) -> CommitId:
+        """A commit for `refs/peermesh/rejected` that says these and that main was looked at up to `remote.main`.
+
+        `looked` False: up to where it was before, so that `taken_back` stays as it is.
+        """
+        ...
+
+    def push(self, updates: Sequence[Update], *, atomic: bool = False) -> Mapping[str, Outcome]:
+        """One push of all refs, each with its lease: an outcome each. Raises Transient, HumanNeeded.
+
+        `atomic`: all or none, for refs that belong together. Raises ValueError for a main that would not move forward.
+        """
         ...
 
 
@@ -122,6 +139,12 @@ class Forge(Protocol):
         ...
 
 
+class ForgeFactory(Protocol):
+    """Makes a forge from `spec.approval.forge` of the Mesh document: a row of `workers.forge.FORGES`."""
+
+    def __call__(self, settings: ForgeSettings, /) -> Forge: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kept:
     """The newest observation of a cluster, as it was sent and signed."""
@@ -139,14 +162,33 @@ class BorderKeys:
     keys: Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why the last messages of a cluster were refused: `count` of them since `since`, no good one in between."""
+
+    reason: str
+    what: str
+    since: datetime
+    last: datetime
+    count: int
+
+
 class Inbox(Protocol):
     """What waits in Redis. All of it may be lost at any moment: heartbeats bring it again. Raises Transient."""
 
     def keep(self, cluster: str, kept: Kept, *, content: str) -> bool:
         """Keep it if it is newer than what is kept, and mark the cluster when `content` (a digest) differs from before.
 
-        Atomic. Returns whether it was kept; False: Superseded.
+        Atomic. Ends the row of refusals of this cluster. Returns whether it was kept; False: Superseded.
         """
+        ...
+
+    def refuse(self, cluster: str, reason: str, what: str, now: datetime) -> None:
+        """Remember, for people, that a message of this cluster was refused."""
+        ...
+
+    def refusals(self) -> Mapping[str, Refusal]:
+        """The clusters whose newest message was refused; a clock that stays wrong is seen here."""
         ...
 
     def newest(self) -> Mapping[str, Kept]:
@@ -175,11 +217,17 @@ class Inbox(Protocol):
 
     def set_border_keys(self, keys: BorderKeys) -> None: ...
 
-    def seen_main(self) -> str | None:
-        """The head of main that the last complete `flush` looked at."""
+    def seen(self) -> str | None:
+        """The fingerprint of the remote that the last complete `flush` looked at."""
         ...
 
-    def set_seen_main(self, commit: str) -> None: ...
+    def set_seen(self, fingerprint: str) -> None: ...
+
+    def look_again(self) -> datetime | None:
+        """When `flush` must look again although nothing is marked (a refused push, an empty proposal)."""
+        ...
+
+    def set_look_again(self, at: datetime | None) -> None: ...
 
     def say(self, troubles: Mapping[str, str]) -> None:
         """What a person must know now, by subject; replaces what was said before."""

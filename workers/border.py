@@ -1,0 +1,127 @@
+"""The border app: a process of its own that takes what clusters send and keeps what is to be believed.
+
+Knows the queues of the clusters and one task. Has a Redis user of its own and no credentials of Git, forge or signer.
+`admission` says what is a message, `receive` what is kept.
+"""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from celery import Celery, bootsteps
+from kombu.entity import Queue
+
+from syncer.protocol.errors import HumanNeeded, PeermeshError, Rejected, Superseded, Transient
+from syncer.protocol.message import OBSERVE, cluster_of, parse_arguments, queue
+from workers import metrics
+from workers.admission import admit
+from workers.broker import ask_flush, celery_app, log, run
+from workers.inbox import RedisInbox
+from workers.receive import receive
+from workers.settings import Settings
+
+REFRESH_SECONDS: Final = 2.0
+"""How soon a cluster that came onto main is listened to."""
+QUEUE_LENGTH: Final = 20
+"""Messages that may wait for a cluster; each is complete, so older ones say nothing that newer ones don't."""
+
+
+def border_app(settings: Settings) -> Celery:
+    """The app whose only task is `observe`."""
+    inbox = RedisInbox(settings.border_broker)
+    app = celery_app("border", settings.border_broker, functools.partial(_admit, inbox))
+    app.steps["consumer"].add(Listen)
+    app.inbox = inbox
+
+    @app.task(name=OBSERVE, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
+    def observe(cluster: str, packed: str, signature: str) -> None:
+        try:
+            news = receive(inbox, *parse_arguments((cluster, packed, signature)), datetime.now(UTC))
+        except PeermeshError as error:
+            _refuse(inbox, cluster, error)
+            return
+        metrics.OBSERVATIONS.labels(cluster, "yes" if news else "no").inc()
+        log.info("%s: observation received, %s", cluster, "something is new" if news else "nothing new")
+        if news:
+            ask_flush(app, inbox)
+
+    return app
+
+
+def run_receive(settings: Settings) -> int:
+    """`peermesh receive`: work until SIGTERM or SIGINT; returns the exit code."""
+    metrics.serve(settings.metrics)
+    return run(border_app(settings), pool="solo")
+
+
+def _admit(inbox: RedisInbox, queue: str, raw: bytes) -> bytes | None:
+    try:
+        return admit(queue, raw)
+    except Rejected as error:
+        _refuse(inbox, cluster_of(queue) or queue, error)
+    except Exception:  # noqa: BLE001 # nothing that a cluster sends may end this process, whatever was overlooked
+        metrics.REFUSED.labels(cluster_of(queue) or queue, "Unforeseen").inc()
+        log.exception("%s: a message that made admission fail was dropped", queue)
+    return None
+
+
+def _refuse(inbox: RedisInbox, cluster: str, error: PeermeshError) -> None:
+    """Count it, log it, and remember for people what they can mend."""
+    metrics.REFUSED.labels(cluster, error.reason).inc()
+    match error:
+        case Superseded():
+            log.info("%s: dropped, %s", cluster, error)
+        case Transient() | HumanNeeded():
+            # The next heartbeat brings it again.
+            log.warning("%s: not received, %s: %s", cluster, error.reason, error)
+        case _:
+            log.warning("%s: refused, %s: %s", cluster, error.reason, error)
+            try:
+                inbox.refuse(cluster, error.reason, str(error), datetime.now(UTC))
+            except PeermeshError as trouble:
+                log.warning("%s: %s", cluster, trouble)
+
+
+class Listen(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Consumes the queues of those clusters that main knows, and keeps them short."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._inbox: RedisInbox = consumer.app.inbox
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        self._refresh(consumer)
+        self._timer = consumer.timer.call_repeatedly(REFRESH_SECONDS, self._refresh, (consumer,))
+
+    def stop(self, consumer: Any) -> None:
+        if self._timer is not None:
+            consumer.timer.cancel(self._timer)
+
+    def _refresh(self, consumer: Any) -> None:
+        try:
+            keys = self._inbox.border_keys()
+            clusters = sorted(keys.keys) if keys else []
+            for cluster in clusters:
+                if dropped := self._inbox.trim(cluster, QUEUE_LENGTH):
+                    metrics.TRIMMED.labels(cluster).inc(dropped)
+                    log.warning("%s: it sends more than is taken, %d old messages were dropped", cluster, dropped)
+        except PeermeshError as error:
+            log.warning("the queues can't be looked at: %s", error)
+            return
+        self._listen(consumer, {queue(cluster) for cluster in clusters})
+
+    def _listen(self, consumer: Any, wanted: set[str]) -> None:
+        listening = set(consumer.app.amqp.queues.consume_from)
+        for name in sorted(wanted - listening):
+            # Not declared: the queue is a list that exists when somebody pushes, and its user may do no more.
+            consumer.app.amqp.queues.add(Queue(name, no_declare=True))  # type: ignore[no-untyped-call]
+            consumer.add_task_queue(name)
+            log.info("%s: listening", cluster_of(name))
+        for name in sorted(listening - wanted):
+            consumer.cancel_task_queue(name)
+            log.info("%s: no longer listening, main doesn't know it", cluster_of(name))

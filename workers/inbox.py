@@ -1,0 +1,250 @@
+"""The inbox on Redis: what waits to be looked at, and what the border may trust.
+
+Knows the keys below `peermesh:inbox.` and the scripts that make each step atomic; the only module that knows redis-py.
+Everything here may be lost at any moment. Knows neither what an observation says nor what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+import redis
+
+from syncer.protocol.errors import HumanNeeded, Transient
+from syncer.protocol.message import KEY_PREFIX, queue
+from syncer.protocol.secret import Secret
+from workers.outside import BorderKeys, Kept, Refusal
+
+NAMESPACE: Final = f"{KEY_PREFIX}inbox."
+NEWEST: Final = f"{NAMESPACE}newest"
+SEQUENCES: Final = f"{NAMESPACE}sequences"
+CONTENTS: Final = f"{NAMESPACE}contents"
+MARKS: Final = f"{NAMESPACE}marks"
+SINCE: Final = f"{NAMESPACE}since"
+REFUSED: Final = f"{NAMESPACE}refused"
+KEYS: Final = f"{NAMESPACE}keys"
+SEEN: Final = f"{NAMESPACE}seen"
+LOOK: Final = f"{NAMESPACE}look"
+TROUBLES: Final = f"{NAMESPACE}troubles"
+LOCK: Final = f"{NAMESPACE}lock"
+ASKED: Final = f"{NAMESPACE}asked"
+
+_SECONDS: Final = 5.0
+"""How long a command may take before Redis counts as away."""
+_LOCK_SECONDS: Final = 30
+"""How long a killed worker keeps others waiting. A longer flush may meet a second one: Git's lease decides."""
+_ASKED_SECONDS: Final = 30
+"""How long a request for a flush keeps others from being sent: the message may have been lost."""
+
+_MARK: Final = """
+local function mark(marks, name)
+  -- The clock as number: after Redis was wiped, an old mark doesn't pass for a new one.
+  local now = redis.call('TIME')
+  local last = tonumber(redis.call('HGET', marks, name) or 0)
+  redis.call('HSET', marks, name, string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2])))
+end
+"""
+_KEEP: Final = (
+    _MARK
+    + """
+local sequences, newest, contents, marks, refused = unpack(KEYS)
+local cluster, sequence, kept, content = unpack(ARGV)
+if tonumber(redis.call('HGET', sequences, cluster) or -1) >= tonumber(sequence) then return 0 end
+redis.call('HSET', sequences, cluster, sequence)
+redis.call('HSET', newest, cluster, kept)
+redis.call('HDEL', refused, cluster)
+if redis.call('HGET', contents, cluster) ~= content then
+  redis.call('HSET', contents, cluster, content)
+  mark(marks, cluster)
+end
+return 1
+"""
+)
+_MARK_ONE: Final = f"{_MARK} mark(KEYS[1], ARGV[1])"
+_CLEAR: Final = """
+for i = 1, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end
+"""
+_SINCE: Final = """
+local found = {}
+for i = 2, #ARGV do found[#found + 1] = redis.call('HGET', KEYS[1], ARGV[i]) or ARGV[1] end
+redis.call('DEL', KEYS[1])
+for i = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[i], found[i - 1]) end
+return found
+"""
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Decoder(Protocol[T_co]):
+    def decode(self, raw: bytes, /) -> T_co: ...
+
+
+class RedisInbox:
+    """`workers.outside.Inbox` on a Redis; safe to share between threads, made anew after a fork."""
+
+    def __init__(self, url: Secret, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+        self._lock_seconds = lock_seconds
+        self._client = redis.Redis.from_url(
+            _redis_url(url.reveal()), socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, health_check_interval=30
+        )
+        script = self._client.register_script
+        self._keep, self._mark, self._clear = script(_KEEP), script(_MARK_ONE), script(_CLEAR)
+        self._since = script(_SINCE)
+
+    def keep(self, cluster: str, kept: Kept, *, content: str) -> bool:
+        args = (cluster, kept.sequence, msgspec.msgpack.encode(kept), content)
+        with _redis_errors():
+            return bool(self._keep(keys=(SEQUENCES, NEWEST, CONTENTS, MARKS, REFUSED), args=args))
+
+    def refuse(self, cluster: str, reason: str, what: str, now: datetime) -> None:
+        # Two border processes may count one too few between them; it's a number for people.
+        before = self.refusals().get(cluster)
+        refusal = Refusal(
+            reason=reason,
+            what=what,
+            since=before.since if before else now,
+            last=now,
+            count=before.count + 1 if before else 1,
+        )
+        with _redis_errors():
+            self._client.hset(REFUSED, cluster, msgspec.json.encode(refusal))
+
+    def refusals(self) -> Mapping[str, Refusal]:
+        return self._hash(REFUSED, msgspec.json.Decoder(Refusal))
+
+    def newest(self) -> Mapping[str, Kept]:
+        return self._hash(NEWEST, msgspec.msgpack.Decoder(Kept))
+
+    def marked(self) -> Mapping[str, int]:
+        return self._hash(MARKS, msgspec.json.Decoder(int))
+
+    def mark(self, name: str) -> None:
+        with _redis_errors():
+            self._mark(keys=(MARKS,), args=(name,))
+
+    def clear(self, marked: Mapping[str, int]) -> None:
+        with _redis_errors():
+            self._clear(keys=(MARKS,), args=[part for mark in marked.items() for part in mark])
+
+    def since(self, names: Iterable[str], now: datetime) -> Mapping[str, datetime]:
+        asked = sorted(set(names))
+        with _redis_errors():
+            found = self._since(keys=(SINCE,), args=(now.isoformat(), *asked))
+        return {name: datetime.fromisoformat(raw.decode()) for name, raw in zip(asked, found, strict=True)}
+
+    def border_keys(self) -> BorderKeys | None:
+        return self._value(KEYS, msgspec.json.Decoder(BorderKeys))
+
+    def set_border_keys(self, keys: BorderKeys) -> None:
+        self._set(KEYS, msgspec.json.encode(keys))
+
+    def seen(self) -> str | None:
+        return self._value(SEEN, msgspec.json.Decoder(str))
+
+    def set_seen(self, fingerprint: str) -> None:
+        self._set(SEEN, msgspec.json.encode(fingerprint))
+
+    def look_again(self) -> datetime | None:
+        return self._value(LOOK, msgspec.json.Decoder(datetime))
+
+    def set_look_again(self, at: datetime | None) -> None:
+        if at is None:
+            with _redis_errors():
+                self._client.delete(LOOK)
+        else:
+            self._set(LOOK, msgspec.json.encode(at))
+
+    def say(self, troubles: Mapping[str, str]) -> None:
+        self._set(TROUBLES, msgspec.json.encode(dict(troubles)))
+
+    def said(self) -> Mapping[str, str]:
+        return self._value(TROUBLES, msgspec.json.Decoder(dict[str, str])) or {}
+
+    @contextmanager
+    def lock(self) -> Iterator[bool]:
+        lock = self._client.lock(LOCK, timeout=self._lock_seconds, blocking=False, thread_local=False)
+        with _redis_errors():
+            ours = bool(lock.acquire())
+        try:
+            yield ours
+        finally:
+            if ours:
+                # Not released, it ends by itself; it may also be somebody else's by now.
+                with suppress(redis.RedisError):
+                    lock.release()
+
+    # --- what the two Celery apps need beside the use-cases
+
+    def ask(self) -> bool:
+        """Whether a message that asks for a flush should be sent: none was in the last seconds, or it was taken."""
+        with _redis_errors():
+            return bool(self._client.set(ASKED, "1", nx=True, ex=_ASKED_SECONDS))
+
+    def take(self) -> None:
+        """A flush begins: from now on news asks for the next one."""
+        with _redis_errors():
+            self._client.delete(ASKED)
+
+    def trim(self, cluster: str, length: int) -> int:
+        """Leave the newest `length` messages in the queue of a cluster; how many were dropped."""
+        with _redis_errors():
+            waiting = int(self._client.llen(KEY_PREFIX + queue(cluster)))
+            if waiting > length:
+                # Celery pushes at the left end.
+                self._client.ltrim(KEY_PREFIX + queue(cluster), 0, length - 1)
+        return max(0, waiting - length)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _hash(self, key: str, decoder: _Decoder[T]) -> dict[str, T]:
+        with _redis_errors():
+            found: dict[bytes, bytes] = self._client.hgetall(key)  # type: ignore[assignment] # no decode_responses
+        values = ((name.decode(), _decoded(raw, decoder)) for name, raw in sorted(found.items()))
+        return {name: value for name, value in values if value is not None}
+
+    def _value(self, key: str, decoder: _Decoder[T]) -> T | None:
+        with _redis_errors():
+            raw: bytes | None = self._client.get(key)  # type: ignore[assignment] # no decode_responses
+        return None if raw is None else _decoded(raw, decoder)
+
+    def _set(self, key: str, value: bytes) -> None:
+        with _redis_errors():
+            self._client.set(key, value)
+
+
+def _decoded(raw: bytes, decoder: _Decoder[T]) -> T | None:
+    """What a program of another version wrote and this one can't read is as good as lost."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.DecodeError:
+        return None
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    try:
+        yield
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        raise HumanNeeded(
+            "RedisRefuses",
+            f"Redis refuses this user: {error}",
+            remedy="`workers.acl` has the lines that each user needs.",
+        ) from error
+    except redis.RedisError as error:
+        raise Transient("RedisAway", f"Redis doesn't answer as it should: {error}") from error
+
+
+def _redis_url(url: str) -> str:
+    """redis-py's form of the address that Celery takes: they differ for sockets only."""
+    address, mark, query = url.partition("?")
+    if not address.startswith("redis+socket:"):
+        return url
+    return address.replace("redis+socket:", "unix:", 1) + mark + query.replace("virtual_host=", "db=")
