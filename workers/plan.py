@@ -5,7 +5,7 @@ The same call stands behind `peermesh plan` and behind `flush`. Knows values onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from syncer.protocol.errors import HumanNeeded
@@ -15,28 +15,21 @@ from syncer.protocol.offer import Refused
 from workers.difference import difference
 from workers.documents import paths
 from workers.documents.kinds import Export, Fact, Host
-from workers.documents.writing import write
-from workers.ground import Ground, Known, Step, ground_of, only_of, standing, step, with_blobs
+from workers.ground import Ground, Known, ground_of, only_of, standing
 from workers.guard import causes, losses, too_many
 from workers.hosts import Addresses, host_changes, separated
 from workers.learn import Learned, Memory, Told, learn
-from workers.proposal import Part, Proposal, body, classes, fact_classes, refusals_of, split, title
+from workers.proposal import Part, Proposal, refusals_of, split
 from workers.reach import Reach, gateway_addresses, reach
-from workers.render import Only
-from workers.render.lint import lint
+from workers.series import MergeRule, Series
 from workers.tree import (
-    BlobChange,
-    BlobId,
     Changes,
     Files,
     Problem,
     RejectedFacts,
     Tree,
-    blob_id,
 )
 
-MergeRule = Callable[[Proposal], bool]
-"""Whether the plan itself merges a proposal, so that the following ones are rendered on it."""
 MAX_OPEN_EXPORTS = 20
 """Open export proposals at a time: more than a day's reviewing helps nobody, and forges limit what a robot may open."""
 
@@ -84,164 +77,81 @@ def plan(
     known = known or Known()
     frozen = frozen or {}
     main = ground_of(tree, known)
-    builder = _Builder(main, standing(files, known), merges, known)
-    if not _repair(builder, frozen, known):
+    series = Series(main, standing(files, known), merges, known, frozen)
+    if not _repair(series, known):
         others = frozenset(memory.branches) - {paths.RENDER_BRANCH}
-        return builder.plan(_NOTHING, {"*": f"{paths.RENDER_BRANCH} is merged"}, others)
-    tree = builder.base.tree
+        return _planned(main, series, _NOTHING, {"*": f"{paths.RENDER_BRANCH} is merged"}, others)
+    tree = series.base.tree
     learned = learn(tree, observations, memory, known.learned)
-    parts = split(learned.changes, _held(builder.base, learned, memory))
-    remembered = _remembered_hosts(memory)
-    addresses = Addresses(tree.mesh, (*tree.facts.hosts.values(), *remembered.values()))
+    parts = split(learned.changes, _held(series.base, learned, memory))
+    addresses = Addresses(tree.mesh, (*tree.facts.hosts.values(), *_remembered_hosts(memory)))
     slots = _slots(parts, memory)
     waiting: dict[str, str] = {}
     for part in parts:
-        ready, waits = _ready(part, builder.base.tree)
+        ready, waits = _ready(part, series.base.tree)
         namespace = part.branch.rpartition("/")[2]
         if namespace in frozen and not part.branch.startswith(paths.clusters_branch("")):
             waits = frozen[namespace]
         elif part.branch not in slots:
             waits = f"one of {MAX_OPEN_EXPORTS} open export proposals is merged or closed"
         elif ready.facts:
-            whole, without = _with_hosts(ready, builder.base.tree, remembered, addresses)
+            whole, without = _with_hosts(ready, series.base.tree, addresses)
             notes = [f"The rest waits until {waits}."] if waits else []
             notes += [
                 f"{key} waits until spec.hosts.virtualIPs in mesh/mesh.yaml has a free address" for key in without
             ]
-            builder.add(whole, notes=notes, refused=refusals_of(part, learned.refused))
+            series.add(whole, notes=notes, refused=refusals_of(part, learned.refused))
         if waits:
             waiting[part.branch] = waits
     untouched = {branch for name in frozen for branch in (paths.exports_branch(name), paths.held_branch(name))}
-    return builder.plan(learned, waiting, frozenset(untouched))
+    return _planned(main, series, learned, waiting, frozenset(untouched))
+
+
+def _planned(
+    main: Ground, series: Series, learned: Learned, waiting: Mapping[str, str], untouched: frozenset[str]
+) -> Plan:
+    return Plan(
+        proposals=tuple(series.proposals),
+        merged=tuple(series.merged),
+        waiting=waiting,
+        untouched=untouched,
+        changes=dict(sorted(series.changes.items())),
+        tree=series.base.tree,
+        before=main.reach,
+        after=series.desired,
+        refused=learned.refused,
+        told=learned.told,
+        rejected=learned.rejected,
+        problems=series.problems,
+    )
 
 
 _NOTHING = Learned(changes={}, refused=(), told=(), rejected=frozenset())
 
 
-class _Builder:
-    """Makes proposals one after the other, each on what was merged before it."""
-
-    def __init__(self, main: Ground, standing: Mapping[str, BlobId], merges: MergeRule, known: Known) -> None:
-        self.main = main
-        self.base = main
-        self.standing = standing
-        self._desired = main
-        self._merges = merges
-        self._memo = known.memo
-        self._proposals: list[Proposal] = []
-        self._merged: list[str] = []
-        self._changes: dict[str, bytes | None] = {}
-        self._problems: dict[str, tuple[Problem, ...]] = {}
-
-    def add(
-        self,
-        part: Part,
-        *,
-        also: Only | None = None,
-        strays: Collection[str] = (),
-        notes: Iterable[str] = (),
-        refused: Iterable[tuple[str, Refused]] = (),
-    ) -> bool:
-        """Render a part on the base. Returns whether the base now has it; what changes nothing is no proposal."""
-        after = step(self.base, part.facts, self._memo, also)
-        changes, change = _changes(part, self.base, self.standing, after, strays)
-        if not change:
-            return True
-        ways = difference(self.base.reach, after.reach)
-        facts = fact_classes(part, self.base.tree, after.tree, ways)
-        proposal = Proposal(
-            branch=part.branch,
-            classes=classes(part, facts),
-            facts=part.facts,
-            changes=changes,
-            change=change,
-            title=title(part, facts),
-            body=body(part, facts, ways, after.reach, refused=refused, notes=notes),
-        )
-        problems = lint(
-            after.tree, after.reach, {path: file for path, file in after.rendered.items() if path in changes}
-        )
-        if problems:
-            self._problems[part.branch] = problems
-        self._proposals.append(proposal)
-        if not part.held:
-            tree = self._desired.tree.with_facts(self._desired.tree.facts.with_changes(part.facts))
-            reached = reach(tree, (self._desired.tree, self._desired.reach))
-            self._desired = replace(self._desired, tree=tree, reach=reached)
-        if problems or not self._merges(proposal):
-            return False
-        self._merge(proposal, after)
-        return True
-
-    def _merge(self, proposal: Proposal, after: Step) -> None:
-        rendering = with_blobs(self.base.rendering, after.blobs)
-        self.base = Ground(tree=after.tree, reach=after.reach, rendering=rendering)
-        self.standing = rendering
-        self._merged.append(proposal.branch)
-        self._changes |= proposal.changes
-
-    def plan(self, learned: Learned, waiting: Mapping[str, str], untouched: frozenset[str]) -> Plan:
-        return Plan(
-            proposals=tuple(self._proposals),
-            merged=tuple(self._merged),
-            waiting=waiting,
-            untouched=untouched,
-            changes=dict(sorted(self._changes.items())),
-            tree=self.base.tree,
-            before=self.main.reach,
-            after=self._desired.reach,
-            refused=learned.refused,
-            told=learned.told,
-            rejected=learned.rejected,
-            problems=self._problems,
-        )
-
-
-def _changes(
-    part: Part, base: Ground, standing: Mapping[str, BlobId], after: Step, strays: Collection[str]
-) -> tuple[Changes, BlobChange]:
-    """The files that a part changes, as content and as blobs; `strays` that nothing renders go."""
-    changes: dict[str, bytes | None] = {}
-    change: dict[str, tuple[BlobId | None, BlobId | None]] = {}
-    for path, blob in after.blobs.items():
-        if blob != standing.get(path):
-            file = after.rendered[path]
-            changes[path] = file.data if file else None
-            change[path] = (standing.get(path), blob)
-    for path in strays:
-        if path not in after.blobs and path not in base.rendering:
-            changes[path] = None
-            change[path] = (standing[path], None)
-    for path, fact in part.facts.items():
-        old = base.tree.facts.get(path)
-        changes[path] = None if fact is None else write(fact)
-        change[path] = (None if old is None else blob_id(write(old)), _blob(changes[path]))
-    return dict(sorted(changes.items())), dict(sorted(change.items()))
-
-
-def _blob(data: bytes | None) -> BlobId | None:
-    return None if data is None else blob_id(data)
-
-
-def _repair(builder: _Builder, frozen: Container[str], known: Known) -> bool:
+def _repair(series: Series, known: Known) -> bool:
     """Propose what main's `clusters/` lacks to be the rendering of its tree; hosts that share an address move apart.
 
     Returns whether the following proposals can be made on it.
     """
-    rendering, standing = builder.base.rendering, builder.standing
-    if known.sound is not None and known.sound[0] is standing and known.sound[1] is builder.base:
+    rendering, standing = series.base.rendering, series.standing
+    if known.sound is not None and known.sound[0] is standing and known.sound[1] is series.base:
         return True
-    facts = {path: fact for path, fact in separated(builder.base.tree).items() if _namespace(path) not in frozen}
+    facts = {
+        path: fact
+        for path, fact in separated(series.base.tree).items()
+        if paths.namespace_of(path) not in series.frozen
+    }
     if standing == rendering and not facts:
-        known.sound = (standing, builder.base)
+        known.sound = (standing, series.base)
         return True
     differing = {
         path
         for path in standing.keys() | rendering.keys()
-        if standing.get(path) != rendering.get(path) and _namespace(path) not in frozen
+        if standing.get(path) != rendering.get(path) and paths.namespace_of(path) not in series.frozen
     }
     part = Part(branch=paths.RENDER_BRANCH, facts=facts)
-    return not (differing or facts) or builder.add(part, also=only_of(differing), strays=differing)
+    return not (differing or facts) or series.add(part, also=only_of(differing), strays=differing)
 
 
 def frozen_namespaces(tree: Tree, problems: Iterable[Problem]) -> dict[str, str]:
@@ -264,12 +174,6 @@ def frozen_namespaces(tree: Tree, problems: Iterable[Problem]) -> dict[str, str]
             )
         frozen[where.namespace] = f"{problem.path} can be read again ({problem.what})"
     return frozen
-
-
-def _namespace(path: str) -> str:
-    """The namespace of the mesh that a rendered file or a Host document is about."""
-    folder, _, last = path.rpartition("/")
-    return last.removesuffix(".yaml") if folder.endswith("/gateway") else folder.rpartition("/")[2]
 
 
 def _held(base: Ground, learned: Learned, memory: Memory) -> frozenset[str]:
@@ -311,20 +215,19 @@ def _ready(part: Part, base: Tree) -> tuple[Part, str]:
     return replace(part, facts=facts), waits
 
 
-def _with_hosts(
-    part: Part, base: Tree, remembered: Mapping[ServiceKey, Host], addresses: Addresses
-) -> tuple[Part, tuple[ServiceKey, ...]]:
+def _with_hosts(part: Part, base: Tree, addresses: Addresses) -> tuple[Part, tuple[ServiceKey, ...]]:
     keys = {fact.key for fact in part.facts.values() if isinstance(fact, Export)}
     if not keys:
         return part, ()
     after = base.with_facts(base.facts.with_changes(part.facts))
-    changes, without = host_changes(after, keys, remembered, addresses)
+    changes, without = host_changes(after, keys, addresses)
     facts = {path: fact for path, fact in part.facts.items() if not (isinstance(fact, Export) and fact.key in without)}
     return replace(part, facts={**facts, **changes}), without
 
 
-def _remembered_hosts(memory: Memory) -> dict[ServiceKey, Host]:
-    return {fact.key: fact for facts in memory.branches.values() for fact in facts.values() if isinstance(fact, Host)}
+def _remembered_hosts(memory: Memory) -> Iterable[Host]:
+    """Hosts on open branches, by branch: their addresses are kept for them, unless main gave them away meanwhile."""
+    return (fact for _, facts in sorted(memory.branches.items()) for fact in facts.values() if isinstance(fact, Host))
 
 
 def _slots(parts: Iterable[Part], memory: Memory) -> frozenset[str]:

@@ -43,12 +43,20 @@ def test_the_address_on_the_own_branch_is_kept_unless_another_host_took_it():
     key = meshes.key("shop/cart")
     tree = meshes.tree_of(meshes.cluster("west"), meshes.export("shop/cart", "west"))
     without = tree.with_facts(tree.facts.with_changes({"facts/hosts/shop/cart.yaml": None}))
-    remembered = {key: meshes.host("shop/cart", {"cart.shop.mesh.internal": "240.8.7.7"}, ("west",))}
-    changes, _ = host_changes(without, [key], remembered, Addresses(tree.mesh, ()))
-    assert changes["facts/hosts/shop/cart.yaml"] == remembered[key]
+    remembered = meshes.host("shop/cart", {"cart.shop.mesh.internal": "240.8.7.7"}, ("west",))
+    changes, _ = host_changes(without, [key], Addresses(tree.mesh, [remembered]))
+    assert changes["facts/hosts/shop/cart.yaml"] == remembered
     other = meshes.host("shop/till", {"till.shop.mesh.internal": "240.8.7.7"}, ("west",))
-    changes, _ = host_changes(without, [key], remembered, Addresses(tree.mesh, [other]))
-    assert changes["facts/hosts/shop/cart.yaml"] != remembered[key]
+    changes, _ = host_changes(without, [key], Addresses(tree.mesh, [other, remembered]))
+    assert changes["facts/hosts/shop/cart.yaml"] != remembered
+
+
+def test_a_name_that_passes_to_another_service_keeps_its_address():
+    old = meshes.host("bookinfo/a", {"x.shop.example.com": "240.8.7.7"}, ("west",))
+    tree = meshes.tree_of(meshes.cluster("west"), meshes.export("bookinfo/b", "west", hosts=("x.shop.example.com",)))
+    bare = tree.with_facts(tree.facts.with_changes({"facts/hosts/bookinfo/b.yaml": None}))
+    changes, _ = host_changes(bare, [meshes.key("bookinfo/b")], Addresses(tree.mesh, [old]))
+    assert changes["facts/hosts/bookinfo/b.yaml"].spec.addresses["x.shop.example.com"] == "240.8.7.7"
 
 
 def test_a_new_name_is_added_and_the_old_ones_stay_for_ever():
@@ -59,6 +67,6 @@ def test_a_new_name_is_added_and_the_old_ones_stay_for_ever():
     changed = meshes.export("bookinfo/reviews", "west", hosts=("b.shop.example.com",))
     after = tree.with_facts(tree.facts.with_changes({"facts/exports/bookinfo/west/reviews.yaml": changed}))
     old = tree.facts.hosts[key]
-    new = host_changes(after, [key], {}, Addresses(tree.mesh, [old]))[0]["facts/hosts/bookinfo/reviews.yaml"]
+    new = host_changes(after, [key], Addresses(tree.mesh, [old]))[0]["facts/hosts/bookinfo/reviews.yaml"]
     assert old.spec.addresses.items() <= new.spec.addresses.items()
     assert new.spec.addresses.keys() - old.spec.addresses.keys() == {"b.shop.example.com"}

@@ -212,6 +212,16 @@ def test_a_namespace_whose_facts_cannot_be_read_is_left_alone():
     assert plan.waiting == {"peermesh/exports/bookinfo": frozen["bookinfo"]}
 
 
+def test_a_gateway_that_changes_leaves_the_files_of_a_frozen_namespace_alone():
+    tree = meshes.tree_of(meshes.cluster("east"), meshes.cluster("west"), REVIEWS, meshes.export("shop/cart", "west"))
+    half = meshes.without_exports(tree, ("bookinfo/reviews", "west"))
+    said = says("west", offer("bookinfo/reviews"), offer("shop/cart"), address="203.0.113.77", wildcard=True)
+    plan = planned(half, said, files=files_of(tree), frozen={"bookinfo": "it can be read"})
+    assert classes_of(plan) == {"peermesh/clusters/west": ("address",)}
+    assert "clusters/west/gateway/shop.yaml" in plan.proposals[0].changes
+    assert not [path for path in plan.proposals[0].changes if "bookinfo" in path]
+
+
 def test_at_most_twenty_export_proposals_are_open_and_the_open_ones_come_first():
     offers = [offer(f"n{number:02}/service") for number in range(25)]
     first = planned(EAST_AND_WEST, says("west", *offers))

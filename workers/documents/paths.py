@@ -113,6 +113,12 @@ def is_rendered(path: str) -> bool:
     return len(parts) > 3 and parts[0] == "clusters" and parts[2] in _OWNED_FOLDERS and parts[3:] != ["README.md"]
 
 
+def namespace_of(path: str) -> str:
+    """The namespace of the mesh that a rendered file or a Host document is about."""
+    folder, _, last = path.rpartition("/")
+    return last.removesuffix(".yaml") if folder.endswith("/gateway") else folder.rpartition("/")[2]
+
+
 # --- branches
 
 
