@@ -1,24 +1,39 @@
-"""What all tests share: one way to write golden files anew. (A warning is an error: pyproject.toml.)"""
+"""What all tests share: their options, and how long random ones may take. (A warning is an error: pyproject.toml.)
+
+With the variable SOAK set (`make soak`) random tests run many more examples, histories and kills.
+"""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+_SOAK = "SOAK" in os.environ
+
+# A busy machine is no failure, so neither an example nor its making is timed.
+settings.register_profile("busy", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", settings.get_profile("busy"), max_examples=2000)
+settings.load_profile("soak" if _SOAK else "busy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of these tests."""
     parser.addoption(
         "--golden",
         action="store_true",
         default="GOLDEN" in os.environ,
         help="write the golden files anew instead of comparing with them (as GOLDEN=1 does); review them as a diff",
     )
-
-    parser.addoption("--histories", type=int, default=1000, help="how many random histories the simulator runs")
+    parser.addoption(
+        "--histories", type=int, default=20_000 if _SOAK else 1000, help="random histories that the simulator runs"
+    )
+    parser.addoption("--kills", type=int, default=1000 if _SOAK else 50, help="processes that are killed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """The markers of these tests."""
     config.addinivalue_line("markers", "golden: owns golden files, which `make golden` writes anew")
 
 

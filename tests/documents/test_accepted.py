@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from syncer.protocol.observation import Foreign, GatewayAddress, ObservedGateway
 from syncer.protocol.offer import Offer, Port
-from workers.accept import PROTOCOLS, Unacceptable, accept, accept_foreign, accept_gateway
-from workers.documents import fact_rules, paths
+from workers.accept import Unacceptable, accept, accept_foreign, accept_gateway
+from workers.documents import paths
 from workers.documents.kinds import (
     ClusterFacts,
     ClusterFactsSpec,
@@ -120,7 +120,3 @@ def test_accepted_facts_of_a_cluster_are_readable(gateway: ObservedGateway, fore
     )
     facts = ClusterFacts(metadata=Name(name="west"), spec=spec)
     assert facts == _read_again(facts)
-
-
-def test_both_know_the_same_protocols():
-    assert fact_rules.PROTOCOLS == PROTOCOLS
