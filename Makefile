@@ -1,6 +1,7 @@
 # make demo: see it work.  make test: everything that needs no Go toolchain.  make help: the rest.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= auto
 export PYTHONWARNINGS ?= error::DeprecationWarning:workers,error::DeprecationWarning:syncer
 
 .PHONY: help
@@ -9,8 +10,44 @@ help: ## what can be made
 
 # The environment is made again only when the lock or the project's metadata change.
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "peermesh needs Python 3.11 or newer; choose one with make PYTHON=…")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "peermesh needs Python 3.11 or newer; choose one with make PYTHON=…")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+.PHONY: demo
+demo: .venv/installed ## three clusters, from manifests to an approved proposal; KEEP=1 stays up, REDIS_URL=… uses a Redis of yours
+	@$(BIN)/peermesh demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: .venv/installed ## all tests, in parallel
+	$(BIN)/pytest -n $(WORKERS)
+
+.PHONY: lint
+lint: .venv/installed ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: style
+style: .venv/installed ## the measures of style: a report, not a gate
+	@$(BIN)/python -m tests.style
+
+.PHONY: bench
+bench: .venv/installed ## the budgets, each beside a baseline
+	$(BIN)/python -m tests.bench
+
+.PHONY: soak
+soak: .venv/installed ## many more random histories and kills than `make test` has time for
+	SOAK=1 $(BIN)/pytest -n $(WORKERS) -m slow
+
+.PHONY: golden
+golden: .venv/installed ## write the golden files anew; review them as a diff
+	GOLDEN=1 $(BIN)/pytest -q -n $(WORKERS) -m golden
+
+.PHONY: lock
+lock: ## requirements.lock from pyproject.toml; needs uv
+	uv pip compile pyproject.toml --extra center --extra demo --extra dev --python-version 3.11 --universal \
+	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock

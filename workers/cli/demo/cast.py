@@ -1,0 +1,89 @@
+"""Who takes part in the demo: a Redis, three syncers, the border and a worker, told what they are told anywhere.
+
+Knows their environments. Knows no story.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from celery import Celery
+
+from syncer import settings as syncer_settings
+from syncer.protocol.secret import Secret
+from workers import settings
+from workers.acl import BORDER, WORKER, acl_lines, syncer_user
+from workers.broker import SWEEP, WORK, celery_app
+from workers.cli.demo.processes import Processes
+from workers.cli.demo.site import CLUSTERS, MESH, Site
+from workers.embedded import embedded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brokers:
+    """Where each process finds Redis: the same server, a user for each."""
+
+    worker: Secret
+    border: Secret
+    syncers: dict[str, Secret]
+
+
+@contextmanager
+def brokers(redis_url: str | None) -> Iterator[Brokers]:
+    """A Redis of the caller's with its one user, or an embedded one in which each process may do what it must."""
+    if redis_url is not None:
+        url = Secret(redis_url)
+        yield Brokers(worker=url, border=url, syncers=dict.fromkeys(CLUSTERS, url))
+        return
+    passwords = {name: Secret(secrets.token_urlsafe()) for name in (*CLUSTERS, BORDER, WORKER)}
+    of_clusters = {name: passwords[name] for name in CLUSTERS}
+    acl = acl_lines(of_clusters, border=passwords[BORDER], worker=passwords[WORKER])
+    with embedded(acl=acl) as server:
+
+        def url_of(user: str, password: Secret) -> Secret:
+            return Secret(server.url_for(user, password.reveal()))
+
+        yield Brokers(
+            worker=url_of(WORKER, passwords[WORKER]),
+            border=url_of(BORDER, passwords[BORDER]),
+            syncers={name: url_of(syncer_user(name), password) for name, password in of_clusters.items()},
+        )
+
+
+def enter(site: Site, told: Brokers, running: Processes) -> None:
+    """Start all of them."""
+    running.start(
+        "worker",
+        ["worker"],
+        {
+            settings.BROKER.name: told.worker.reveal(),
+            settings.REPO.name: str(site.remote),
+            settings.COPY.name: str(site.folder / "copy"),
+        },
+    )
+    running.start("receive", ["receive"], {settings.BORDER_BROKER.name: told.border.reveal()})
+    for cluster in CLUSTERS:
+        running.start(
+            f"syncer {cluster}",
+            ["syncer"],
+            {
+                syncer_settings.MESH.name: MESH,
+                syncer_settings.CLUSTER.name: cluster,
+                syncer_settings.DIRECTORY.name: str(site.manifests(cluster)),
+                syncer_settings.KEY_FILE.name: str(site.key_file(cluster)),
+                syncer_settings.BROKER.name: told.syncers[cluster].reveal(),
+            },
+        )
+
+
+class Bell:
+    """Rings for the worker to look at the repository now: what a forge's webhook would do."""
+
+    def __init__(self, broker: Secret) -> None:
+        self._app: Celery = celery_app("bell", broker)
+
+    def ring(self) -> None:
+        self._app.send_task(SWEEP, queue=WORK, declare=[])

@@ -1,0 +1,63 @@
+"""A cluster joins the mesh: what is written into a checkout for it, if the mesh is valid with it.
+
+Reads the checkout, decides, writes: each once; nothing is written if anything is wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from syncer.protocol.errors import Rejected
+from workers.cli.cluster_file import text_of, with_key
+from workers.cli.delivery import delivery_files
+from workers.cli.rendered import valid_tree
+from workers.documents import paths
+from workers.documents.kinds import Cluster
+from workers.folder import read_folder, write_folder
+from workers.tree import Changes, Files, FilesInMemory, apply
+
+
+def add_cluster(folder: Path, cluster: Cluster) -> list[str]:
+    """Write the files of a new cluster; returns their paths.
+
+    Raises:
+        Rejected: the mesh isn't valid, or wouldn't be with it; the cluster is there already.
+    """
+    files = read_folder(folder)
+    valid_tree(files)
+    path = paths.cluster_path(cluster.name)
+    if files.blob(path) is not None:
+        raise Rejected("Exists", "this cluster is there already", subject=path, remedy="Edit the file.")
+    document = {path: text_of(cluster).encode()}
+    tree = valid_tree(_with_changes(files, document))
+    delivery = delivery_files(tree.mesh, tree.clusters[cluster.name])
+    # What people put there before the cluster was added stays theirs.
+    changes = document | {path: data for path, data in delivery.items() if files.blob(path) is None}
+    write_folder(folder, changes)
+    return sorted(changes)
+
+
+def trust_key(folder: Path, name: str, key: str) -> str | None:
+    """Write one more key of a cluster's syncer; returns the path, None if it is trusted already.
+
+    Raises:
+        Rejected: the mesh isn't valid, or wouldn't be with it; no such cluster; two keys are trusted.
+    """
+    files = read_folder(folder)
+    tree = valid_tree(files)
+    path = paths.cluster_path(name)
+    cluster = tree.clusters.get(name)
+    if cluster is None:
+        known = ", ".join(tree.clusters) or "none yet"
+        raise Rejected("UnknownCluster", "no such cluster", subject=name, remedy=f"There are: {known}.")
+    text = files.read(path).decode()
+    changed = with_key(text, cluster, key)
+    if changed == text:
+        return None
+    valid_tree(_with_changes(files, {path: changed.encode()}))
+    write_folder(folder, {path: changed.encode()})
+    return path
+
+
+def _with_changes(files: Files, changes: Changes) -> Files:
+    return FilesInMemory(apply({path: files.read(path) for path, _ in files.under("")}, changes))

@@ -1,0 +1,63 @@
+"""What `--repo` and `--redis-url` lead to: the files to plan on, the remote with its proposals, what Redis has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from syncer.protocol.errors import PeermeshError, Rejected
+from syncer.protocol.observation import Observation, unpack
+from syncer.protocol.secret import Secret
+from workers.cli.screen import warn
+from workers.git.opening import open_repository
+from workers.inbox import RedisInbox
+from workers.outside import Remote
+from workers.status import Heard, OpenProposal, proposals_of
+
+_NOBODY: Final = ("peermesh", "peermesh@localhost.invalid")
+"""Reading makes no commit."""
+
+
+@contextmanager
+def open_remote(repo: str) -> Iterator[Remote]:
+    """What stands on the remote now."""
+    with open_repository(repo, author=_NOBODY) as repository:
+        yield repository.fetch()
+
+
+def proposal_on(remote: Remote, branch: str) -> OpenProposal:
+    """The open proposal of a branch. Raises Rejected."""
+    found = {proposal.branch: proposal for proposal in proposals_of(remote)}
+    if branch not in found:
+        known = ", ".join(found) or "none"
+        raise Rejected("NoBranch", "no such proposal is open", subject=branch, remedy=f"Open are: {known}.")
+    return found[branch]
+
+
+def heard(redis_url: str | None) -> Heard | None:
+    """What Redis has; None if none is named or it doesn't answer, which is said."""
+    if redis_url is None:
+        return None
+    inbox = RedisInbox(Secret(redis_url))
+    try:
+        newest = {cluster: observation.observed_at for cluster, observation in _newest(inbox).items()}
+        return Heard(observed_at=newest, refusals=inbox.refusals(), said=inbox.said())
+    except PeermeshError as error:
+        warn(str(error))
+        return None
+    finally:
+        inbox.close()
+
+
+def newest_observations(redis_url: str) -> dict[str, Observation]:
+    """The newest observation of every cluster, as the border kept it."""
+    inbox = RedisInbox(Secret(redis_url))
+    try:
+        return _newest(inbox)
+    finally:
+        inbox.close()
+
+
+def _newest(inbox: RedisInbox) -> dict[str, Observation]:
+    return {cluster: unpack(kept.packed) for cluster, kept in inbox.newest().items()}

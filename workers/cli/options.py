@@ -1,0 +1,67 @@
+"""Options that several commands have, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+_ELSEWHERE: Final = re.compile(r"[^/]+:")
+"""A URL, or `git@host:path`."""
+
+
+def _there(context: click.Context, option: click.Parameter, value: str) -> str:
+    if _ELSEWHERE.match(value) or Path(value).exists():
+        return value
+    raise click.BadParameter(f"{value!r} is neither a URL nor a folder that exists", context, option)
+
+
+REPO: Final = click.option(
+    "--repo", default=".", show_default=True, metavar="DIR|URL", callback=_there, help="The mesh repository."
+)
+FOLDER: Final = click.option(
+    "--repo",
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, exists=True),
+    help="A checkout of the mesh repository.",
+)
+REDIS: Final = click.option(
+    "--redis-url",
+    envvar="PEERMESH_BROKER_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Adds what only Redis has: when clusters were last heard, and why something waits.",
+)
+EXIT_CODE: Final = click.option("--exit-code", is_flag=True, help="End with 2 if there is something to do.")
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def output(*forms: str) -> Callable[[_Command], _Command]:
+    """`--output` with text and these."""
+    return click.option(
+        "--output", type=click.Choice(["text", *forms]), default="text", show_default=True, help="What to print."
+    )
+
+
+def pairs(values: Iterable[str], option: str) -> dict[str, str]:
+    """`K=V` options as a dict, sorted.
+
+    Raises:
+        click.BadParameter: no `=`, or a key twice.
+    """
+    found: dict[str, str] = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{value!r} isn't of the form KEY=VALUE", param_hint=option)
+        if key in found:
+            raise click.BadParameter(f"{key} is given twice", param_hint=option)
+        found[key] = text
+    return dict(sorted(found.items()))
