@@ -137,13 +137,13 @@ def changed(draw: st.DrawFn, tree: Tree) -> tuple[Tree, frozenset[ServiceKey], f
         fact = draw(st.none() | exports(service, by, names))
         if fact is not None or by in tree.facts.exports.get(key(service), {}):
             changes[paths.export_path(key(service), by)] = fact
-    services = frozenset(key(place_of(path)) for path in changes)
+    services = frozenset(key(_service_of(path)) for path in changes)
     clusters = frozenset(draw(st.lists(st.sampled_from(names), max_size=1)))
     changes |= {paths.cluster_facts_path(name): draw(cluster_facts(name)) for name in sorted(clusters)}
     return completed(tree.with_facts(tree.facts.with_changes(changes))), services, clusters
 
 
-def place_of(path: str) -> str:
+def _service_of(path: str) -> str:
     """`namespace/service` of the path of an Export."""
     place = paths.place(path)
     assert place is not None, path

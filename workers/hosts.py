@@ -23,26 +23,31 @@ class Addresses:
     """The virtual addresses of a mesh while a plan is made: which are taken, and the next free one for a name."""
 
     def __init__(self, mesh: Mesh, hosts: Iterable[Host]) -> None:
+        """Of hosts that say the same address for two names, or two for one name, the first has it."""
         self._ranges = [ipaddress.IPv4Network(text) for text in mesh.spec.hosts.virtual_ips]
-        self._taken: dict[str, str] = {address: name for host in hosts for name, address in host.spec.addresses.items()}
+        self._owners: dict[str, str] = {}
+        self._given: dict[str, str] = {}
+        for host in hosts:
+            for name, address in host.spec.addresses.items():
+                if self._owners.setdefault(address, name) == name:
+                    self._given.setdefault(name, address)
 
-    def take(self, name: str, wish: str | None = None) -> str | None:
-        """An address for `name`: `wish` if it is free or its own, else the first free one; None if none is left."""
-        if wish is not None and self._taken.get(wish, name) == name:
-            self._taken[wish] = name
-            return wish
+    def take(self, name: str) -> str | None:
+        """The address that a name has (it keeps it, also when it passes to another service), else a free one.
+
+        None if none is left.
+        """
+        if name in self._given:
+            return self._given[name]
         size = sum(network.num_addresses - 2 for network in self._ranges)  # each has at least 4 (documents.rules)
         start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % size
         for offset in chain(range(start, size), range(start)):
             address = self._at(offset)
-            if self._taken.get(address, name) == name:
-                self._taken[address] = name
+            if address not in self._owners:
+                self._owners[address] = name
+                self._given[name] = address
                 return address
         return None
-
-    def owner(self, address: str) -> str | None:
-        """The name that has an address; None if it is free."""
-        return self._taken.get(address)
 
     def _at(self, offset: int) -> str:
         """The address at an offset into all ranges, without the first and last of each."""
@@ -62,12 +67,9 @@ def names(mesh: Mesh, key: ServiceKey, exports: Mapping[str, Export]) -> tuple[s
 
 
 def host_changes(
-    tree: Tree, keys: Iterable[ServiceKey], remembered: Mapping[ServiceKey, Host], addresses: Addresses
+    tree: Tree, keys: Iterable[ServiceKey], addresses: Addresses
 ) -> tuple[FactChanges, tuple[ServiceKey, ...]]:
-    """The Host documents that services of `tree` need and that it lacks, and the services that got no address.
-
-    `remembered`: Hosts on the services' own open branches, whose addresses are kept.
-    """
+    """The Host documents that services of `tree` need and that it lacks, and the services that got no address."""
     changes: dict[str, Fact | None] = {}
     without: list[ServiceKey] = []
     for key in sorted(keys):
@@ -76,9 +78,8 @@ def host_changes(
             continue
         host = tree.facts.hosts.get(key)
         given = dict(host.spec.addresses) if host else {}
-        wishes = remembered[key].spec.addresses if key in remembered else {}
         for name in names(tree.mesh, key, exports):
-            if name not in given and (address := addresses.take(name, wishes.get(name))):
+            if name not in given and (address := addresses.take(name)):
                 given[name] = address
         providers = dict.fromkeys(host.spec.providers if host else ())
         providers |= dict.fromkeys(export.cluster for export in sorted(exports.values(), key=age))
@@ -101,21 +102,11 @@ def separated(tree: Tree) -> FactChanges:
         for key in tree.facts.hosts
     }
     by_age = sorted(tree.facts.hosts.values(), key=lambda host: (first_seen[host.key], host.key))
-    addresses = Addresses(tree.mesh, ())
-    moved: dict[str, dict[str, str]] = {}
-    for host in by_age:
-        for name, address in host.spec.addresses.items():
-            if addresses.owner(address) not in {None, name}:
-                moved.setdefault(paths.host_path(host.key), {})[name] = address
-            else:
-                addresses.take(name, address)
+    addresses = Addresses(tree.mesh, by_age)
     changes: dict[str, Fact | None] = {}
     for host in by_age:
-        if names_moved := moved.get(paths.host_path(host.key)):
-            given = {
-                name: addresses.take(name) or address if name in names_moved else address
-                for name, address in host.spec.addresses.items()
-            }
+        given = {name: addresses.take(name) or address for name, address in host.spec.addresses.items()}
+        if given != host.spec.addresses:
             spec = HostSpec(addresses=given, providers=host.spec.providers)
             changes[paths.host_path(host.key)] = Host(metadata=host.metadata, spec=spec)
     return changes

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from syncer.protocol.names import HostName, ServiceKey
 from syncer.protocol.observation import GatewayAddress
@@ -194,18 +194,35 @@ def _host_reach(
             blocks.append(Block(provider=cluster, reason="NotAllowed", detail=detail))
         else:
             allowed[cluster] = export
-    resolution = resolve(allowed.values())
+    service = _Service(key=key, exports=allowed, resolution=resolve(allowed.values()), blocks=tuple(blocks))
     ways: dict[str, Way] = {}
-    shared: dict[tuple[object, ...], Way] = {}
+    shared: dict[_Caller, Way] = {}
     for consumer in tree.clusters.values():
-        clash = _clash(tree, consumer.name, name)
         mine = tuple(cluster for cluster, export in allowed.items() if may_consume(export, consumer))
         own = consumer.name if consumer.name in mine else ""
-        inputs = (clash, mine, own)
-        if inputs not in shared:
-            shared[inputs] = _way(tree, key, allowed, resolution, blocks, mine, own, clash)
-        ways[consumer.name] = shared[inputs]
-    return HostReach(name=name, key=key, address=address, ways=ways, conflicts=resolution.conflicts)
+        caller = _Caller(own=own, mine=mine, clash=_clash(tree, consumer.name, name))
+        if caller not in shared:
+            shared[caller] = _way(tree, service, caller)
+        ways[consumer.name] = shared[caller]
+    return HostReach(name=name, key=key, address=address, ways=ways, conflicts=service.resolution.conflicts)
+
+
+class _Caller(NamedTuple):
+    """All in which one consumer may differ from another: itself if it exports, who exports to it, people's objects."""
+
+    own: str
+    mine: tuple[str, ...]
+    clash: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Service:
+    """What is the same for all consumers; `exports` are those that may be."""
+
+    key: ServiceKey
+    exports: Mapping[str, Export]
+    resolution: Resolution
+    blocks: tuple[Block, ...]
 
 
 def _clash(tree: Tree, consumer: str, name: HostName) -> str:
@@ -217,41 +234,32 @@ def _clash(tree: Tree, consumer: str, name: HostName) -> str:
     )
 
 
-def _way(
-    tree: Tree,
-    key: ServiceKey,
-    exports: Mapping[str, Export],
-    resolution: Resolution,
-    blocks: Iterable[Block],
-    mine: tuple[str, ...],
-    own: str,
-    clash: str,
-) -> Way:
-    blocked = list(blocks)
+def _way(tree: Tree, service: _Service, caller: _Caller) -> Way:
+    blocked = list(service.blocks)
     providers: dict[str, Provider] = {}
-    for cluster, export in exports.items():
-        if cluster not in mine:
+    for cluster, export in service.exports.items():
+        if cluster not in caller.mine:
             blocked.append(
                 Block(provider=cluster, reason="NotConsumer", detail="its consumers don't name this cluster")
             )
             continue
-        provider = _provider(tree, key, tree.clusters[cluster], export, own=own == cluster)
+        provider = _provider(tree, service.key, tree.clusters[cluster], export, own=caller.own == cluster)
         if not provider.addresses:
             detail = (
                 f"its gateway has no address: give its Service a load balancer, or write spec.gateway.addresses in "
                 f"mesh/clusters/{cluster}.yaml"
             )
             blocked.append(Block(provider=cluster, reason="NoAddress", detail=detail))
-        elif not any(cluster in port.target_ports for port in resolution.ports):
+        elif not any(cluster in port.target_ports for port in service.resolution.ports):
             blocked.append(Block(provider=cluster, reason="Conflict", detail="an older export decides all its ports"))
         else:
             providers[cluster] = provider
-    if clash:
-        blocked.append(Block(provider="", reason="Clash", detail=f"people's own {clash} is for this host"))
+    if caller.clash:
+        blocked.append(Block(provider="", reason="Clash", detail=f"people's own {caller.clash} is for this host"))
         providers = {}
     ports = tuple(
         PortWay(number=port.number, name=port.name, protocol=port.protocol, providers=answering)
-        for port in resolution.ports
+        for port in service.resolution.ports
         if (answering := tuple(cluster for cluster in port.target_ports if cluster in providers))
     )
     return Way(ports=ports, providers=tuple(providers.values()), blocked=tuple(blocked))

@@ -1,17 +1,20 @@
-"""Golden cases: what follows from a small mesh, file by file. `tests.render.cases` says how they are rewritten."""
+"""Golden cases: what follows from a small mesh, file by file."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.render.cases import CASES, expected, given, rendered
+from tests.render.cases import CASES, expected, given, rendered, rewrite
 from workers.reach import reach
 from workers.render import render
 from workers.render.lint import lint
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("case", CASES)
-def test_from_what_is_given_follows_what_is_expected(case: str):
+def test_from_what_is_given_follows_what_is_expected(case: str, golden: bool):
+    if golden:
+        rewrite(case)
     assert expected(case) == rendered(given(case))
 
 

@@ -171,17 +171,22 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "an identity of another service's domain": (
         NORTH,
         lambda o: block(o)["tls"]["subjectAltNames"].append("spiffe://south.acme.example/ns/bookinfo/sa/reviews"),
-        "identity of trust domain south.acme.example",
+        "spiffe://south.acme.example/ns/bookinfo/sa/reviews is accepted",
     ),
     "an identity of another namespace": (
         NORTH,
         lambda o: block(o)["tls"]["subjectAltNames"].append("spiffe://east.acme.example/ns/shop/sa/reviews"),
-        "identity of namespace shop",
+        "spiffe://east.acme.example/ns/shop/sa/reviews is accepted",
+    ),
+    "an identity of another account": (
+        NORTH,
+        lambda o: block(o)["tls"]["subjectAltNames"].append("spiffe://east.acme.example/ns/bookinfo/sa/default"),
+        "spiffe://east.acme.example/ns/bookinfo/sa/default is accepted",
     ),
     "a provider whose identity is missing": (
         NORTH,
         lambda o: block(o)["tls"]["subjectAltNames"].pop(0),
-        "no identity of trust domain east.acme.example",
+        "spiffe://east.acme.example/ns/bookinfo/sa/reviews isn't accepted",
     ),
     "ejection of everybody": (NORTH, EVERYBODY, "maxEjectionPercent"),
     "5xx left to the default": (NORTH, lacks("outlierDetection", "consecutive5xxErrors"), "consecutive5xxErrors"),

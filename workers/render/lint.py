@@ -228,7 +228,7 @@ def _host(mesh: _Mesh, host: rules.HostObjects, files: Iterable[_File]) -> Itera
             checks = (
                 rules.agreement(host),
                 rules.port_blocks(host, cluster_local(found.key)),
-                rules.identities(host, mesh.tree, found.key.namespace),
+                rules.identities(host, mesh.tree, found.key),
                 rules.endpoints(host, way),
                 _addresses(mesh, host, found),
             )

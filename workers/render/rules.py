@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from syncer.protocol.names import ServiceKey
 from workers.reach import Provider, Way
 from workers.render.shapes import DestinationRule, Endpoint, EntryPort, PortBlock, ServiceEntry, Shape
 from workers.tree import Tree
@@ -101,22 +102,21 @@ def port_blocks(host: HostObjects, provider_name: str) -> Iterator[str]:
             yield f"port {number}: locality balancing with resolution DNS sends all calls to the nearest region"
 
 
-def identities(host: HostObjects, tree: Tree, namespace: str) -> Iterator[str]:
-    """Of every provider that has the port at least one, in its trust domain and the service's namespace; no others."""
+def identities(host: HostObjects, tree: Tree, key: ServiceKey) -> Iterator[str]:
+    """Of the providers that have the port, exactly those that they export, each in its cluster's trust domain."""
+    exports = tree.facts.exports.get(key, {})
     for block in host.blocks():
-        domains = {
-            tree.clusters[cluster].spec.trust_domain
-            for cluster in host.answering(block.port.number)
-            if cluster in tree.clusters
+        answering = host.answering(block.port.number) & exports.keys() & tree.clusters.keys()
+        exported = {
+            f"spiffe://{tree.clusters[cluster].spec.trust_domain}/ns/{key.namespace}/sa/{account}"
+            for cluster in answering
+            for account in exports[cluster].spec.service_accounts
         }
-        parts = [identity.removeprefix("spiffe://").split("/") for identity in block.tls.subject_alt_names]
-        for domain in sorted(domains - {part[0] for part in parts}):
-            yield f"port {block.port.number}: no identity of trust domain {domain}, which has the port"
-        for part in parts:
-            if part[0] not in domains:
-                yield f"port {block.port.number}: identity of trust domain {part[0]}, which doesn't have the port"
-            if part[2] != namespace:
-                yield f"port {block.port.number}: identity of namespace {part[2]}, the service's is {namespace}"
+        accepted = set(block.tls.subject_alt_names)
+        for identity in sorted(exported - accepted):
+            yield f"port {block.port.number}: {identity} isn't accepted, its pods would be refused"
+        for identity in sorted(accepted - exported):
+            yield f"port {block.port.number}: {identity} is accepted, which no provider of the port exports"
 
 
 def endpoints(host: HostObjects, way: Way) -> Iterator[str]:

@@ -1,0 +1,120 @@
+"""The mesh that budgets speak of: 100 clusters, 1,000 services, ten different contents for each host.
+
+Knows how it is spread and what its clusters say. Everything is made from numbers, so each run has the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from syncer.protocol.observation import Observation, ObservedGateway
+from syncer.protocol.offer import Offer
+from syncer.protocol.signature import SigningKey
+from tests import meshes
+from workers.documents.kinds import Export
+from workers.tree import Tree
+
+NOW = datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Each service is exported by `providers` clusters: each of them has its own import, all others share one."""
+
+    clusters: int = 100
+    services: int = 1000
+    namespaces: int = 20
+    providers: int = 9
+
+    def __str__(self) -> str:
+        return f"{self.clusters} × {self.services:,}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The clusters."""
+        return tuple(f"c{number:03d}" for number in range(self.clusters))
+
+
+WHOLE = Size()
+SMALL = Size(clusters=20, services=100, namespaces=5)
+
+
+def large_tree(size: Size) -> Tree:
+    """Documents of the mesh: facts of every cluster, `providers` exports and a Host for every service."""
+    clusters = [
+        meshes.cluster(name, locality=f"region-{number % 5}/zone-{number % 3}", keys=(key_of(name).public,))
+        for number, name in enumerate(size.names)
+    ]
+    exports = [
+        meshes.export(f"team-{service % size.namespaces:02d}/service-{service:04d}", by)
+        for service in range(size.services)
+        for by in _exporters(size, service)
+    ]
+    return meshes.tree_of(meshes.mesh(), *clusters, *exports)
+
+
+def _exporters(size: Size, service: int) -> tuple[str, ...]:
+    return tuple(size.names[(service * 7 + step * 11) % size.clusters] for step in range(size.providers))
+
+
+def key_of(cluster: str) -> SigningKey:
+    """The key that a cluster signs with."""
+    return SigningKey.from_seed(hashlib.sha256(cluster.encode()).digest())
+
+
+def observations_of(tree: Tree) -> dict[str, Observation]:
+    """What every cluster says where nothing has changed."""
+    offers: dict[str, list[Offer]] = {name: [] for name in tree.clusters}
+    for by_cluster in tree.facts.exports.values():
+        for name, export in by_cluster.items():
+            offers[name].append(_offer(export))
+    return {name: _observation(tree, name, tuple(offers[name])) for name in tree.clusters}
+
+
+def _observation(tree: Tree, cluster: str, offers: tuple[Offer, ...]) -> Observation:
+    facts = tree.facts.clusters[cluster].spec
+    return Observation(
+        mesh=tree.mesh.metadata.name,
+        cluster=cluster,
+        sequence=0,
+        observed_at=NOW,
+        sources=facts.sources,
+        offers=offers,
+        gateway=ObservedGateway(
+            addresses=facts.gateway.addresses,
+            cluster_ip=facts.gateway.cluster_ip,
+            cluster_port=facts.gateway.cluster_port,
+        ),
+        foreign=(),
+    )
+
+
+def _offer(export: Export) -> Offer:
+    said = export.spec
+    return Offer(
+        namespace=export.key.namespace,
+        service=export.key.service,
+        source=said.source,
+        since=said.since,
+        ports=said.ports,
+        service_accounts=said.service_accounts,
+        selector=said.selector,
+        consumers=said.consumers,
+        hosts=None,
+    )
+
+
+def changed(said: Mapping[str, Observation], number: int) -> dict[str, Observation]:
+    """The same after one service began to run under a further account; another service for each number."""
+    name = sorted(said)[number * 37 % len(said)]
+    offers = list(said[name].offers)
+    place = number % len(offers)
+    offer = offers[place]
+    accounts = (*(offer.service_accounts or ()), f"since-{number:04d}")
+    offers[place] = msgspec.structs.replace(offer, service_accounts=tuple(sorted(accounts)))
+    return {**said, name: msgspec.structs.replace(said[name], offers=tuple(offers))}

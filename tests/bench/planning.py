@@ -1,0 +1,68 @@
+"""One service changes: from learn to lint, in a process that has planned before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from syncer.protocol.observation import Observation
+from tests.bench.figures import Timed, alternated, timed
+from tests.bench.mesh import changed, observations_of
+from tests.bench.report import Row
+from tests.bench.world import Worker, World, making, planned
+from workers.ground import Known
+from workers.outside import Remote
+from workers.plan import Plan
+from workers.tree import Tree
+
+
+def rows(world: World) -> Iterator[Row]:
+    """On the main of the last plan; and on one that moved since by a change like it."""
+    worker = world.worker
+    baseline = "nothing is known from before"
+    with making("a service changes, again and again"):
+        measured, beside = alternated(
+            lambda _: _change(world, worker, worker.warm.known),
+            lambda _: _change(world, worker, Known()),
+            times=world.times(20),
+            baselines=world.times(3),
+        )
+    yield Row(
+        what=f"one service changes in {world.size}: learn to lint",
+        measured=measured,
+        budget=0.050,
+        baseline=baseline,
+        beside=beside,
+    )
+    with making("main moves and a service changes, again and again"):
+        measured, beside = alternated(
+            lambda _: _after_a_merge(world, worker, worker.warm.known),
+            lambda _: _after_a_merge(world, worker, Known()),
+            times=world.times(10),
+            baselines=world.times(2),
+        )
+    yield Row(
+        what="the same when main has moved since the last plan",
+        measured=measured,
+        budget=0.050,
+        baseline=baseline,
+        beside=beside,
+    )
+
+
+def _change(world: World, worker: Worker, known: Known) -> Timed:
+    remote, tree = worker.look()
+    return _planned(remote, tree, known, changed(observations_of(tree), world.next_change()))
+
+
+def _after_a_merge(world: World, worker: Worker, known: Known) -> Timed:
+    world.merge_a_change(worker)
+    return _change(world, worker, known)
+
+
+def _planned(remote: Remote, tree: Tree, known: Known, said: Mapping[str, Observation]) -> Timed:
+    made: list[Plan] = []
+    took = timed(lambda: made.append(planned(remote, tree, known, said)))
+    branches = [proposal.branch for proposal in made[0].proposals]
+    if len(branches) != 1:
+        raise RuntimeError(f"one proposal should follow, not {branches}")
+    return took

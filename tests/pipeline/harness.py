@@ -1,0 +1,327 @@
+"""The whole job as it runs at a site: Valkey, a Git server over http, syncers, `receive` and `worker`, and a person.
+
+Wires real processes and looks at what stands on the server. Knows no rule of the product: what should stand there is
+what `plan` says of the same manifests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import pygit2
+from click.testing import CliRunner, Result
+
+from syncer import settings as syncer_settings
+from syncer.keys import signing_key
+from syncer.protocol.errors import Rejected, Transient
+from syncer.protocol.observation import Observation, unpack
+from syncer.protocol.secret import Secret
+from tests.pipeline.directory import Directory
+from tests.pipeline.processes import Processes
+from tests.servers.git_http import PASSWORD, USER, GitServer, bare_repository, git_server
+from tests.servers.valkey import Valkey, valkey
+from workers import inbox, settings
+from workers.acl import BORDER, WORKER, acl_lines, syncer_user
+from workers.broker import SWEEP, WORK, celery_app
+from workers.check import check
+from workers.cli import main, planning
+from workers.documents import paths
+from workers.flush import memory_of
+from workers.forge.git import approve
+from workers.git import GitRepository
+from workers.inbox import RedisInbox
+from workers.outside import Branch, Remote
+from workers.plan import Plan, plan
+from workers.tree import FactChanges, Tree, change_digest, read_tree
+
+T = TypeVar("T")
+
+MESH = "acme"
+PERSON = ("A person", "person@example.org")
+ROBOT = "peermesh"
+FOREIGN = "clusters/west/flux-system/sync.yaml"
+"""A file of people in the middle of what the robot writes."""
+
+
+class Pipeline:
+    """Everything of one mesh. `clusters`: the directories that stand for them; `folder`: where all of it is kept."""
+
+    def __init__(
+        self, folder: Path, clusters: Mapping[str, Path], broker: Valkey, server: GitServer, environment: dict[str, str]
+    ) -> None:
+        self.folder = folder
+        self.clusters = clusters
+        self.broker = broker
+        self.server = server
+        self.checkout = folder / "checkout"
+        self.bare = server.root / "mesh.git"
+        self.processes = Processes(folder / "logs", environment)
+        self.inbox = RedisInbox(Secret(broker.url))
+        self._environment = environment
+        self._bell = celery_app("bell", Secret(broker.url))
+        self._person = GitRepository(
+            server.url("mesh.git"),
+            copy=folder / "person",
+            author=PERSON,
+            credentials=(USER, Secret(PASSWORD)),
+            people=True,
+        )
+        # Looks without asking the server that has faults.
+        self._eye = GitRepository(str(self.bare), copy=folder / "eye", author=PERSON)
+        self._seen: tuple[dict[str, str], Remote] | None = None
+
+    # --- people
+
+    def peermesh(self, *arguments: str) -> Result:
+        """A command of a person."""
+        return CliRunner(env=self._environment).invoke(main, arguments)
+
+    def done(self, *arguments: str) -> str:
+        """What a command prints that must succeed."""
+        result = self.peermesh(*arguments)
+        assert result.exit_code == 0, f"{arguments}: {result.output}"
+        return result.output
+
+    def git(self, *arguments: str) -> str:
+        """A git command in the checkout."""
+        command = ["git", "-C", str(self.checkout), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=self._environment).stdout
+
+    def ring(self) -> None:
+        """What a forge's webhook does: the worker looks at the repository now, and not within ten seconds."""
+        self._bell.send_task(SWEEP, queue=WORK, declare=[])
+
+    def approve(self, name: str) -> None:
+        """Merge an open proposal, as `peermesh approve` does."""
+        digest = change_digest(self.branches()[name].change)
+        approve(self._person, name, digest, check=check, when=datetime.now(UTC))
+        self.ring()
+
+    def approve_all(self) -> tuple[str, ...]:
+        """Approve whatever merges now; returns the branches. The rest is made again by the robot."""
+        approved = []
+        for name, branch in self.branches().items():
+            if branch.merges and not name.startswith(paths.held_branch("")):
+                try:
+                    self.approve(name)
+                except (Rejected, Transient):
+                    continue  # it moved between looking and merging
+                approved.append(name)
+        return tuple(approved)
+
+    def everything_approved(self) -> None:
+        """Return when main has all that the manifests say but what is held."""
+
+        def nothing_left() -> bool:
+            self.approve_all()
+            return self.settled() and all(name.startswith(paths.held_branch("")) for name in self.branches())
+
+        self.wait_for(nothing_left, "all of it to be approved", 60)
+
+    # --- what stands on the server
+
+    def refs(self) -> dict[str, str]:
+        """All refs of the server, and where they lead."""
+        repo = pygit2.Repository(str(self.bare))
+        return {ref.name: str(ref.target) for ref in repo.references.iterator()}
+
+    def remote(self) -> Remote:
+        """The repository as the robot would see it."""
+        refs = self.refs()
+        if self._seen is None or self._seen[0] != refs:
+            self._seen = (refs, self._eye.fetch())
+        return self._seen[1]
+
+    def branches(self) -> dict[str, Branch]:
+        """The open proposals."""
+        return dict(self.remote().branches)
+
+    def blob(self, commit: str, path: str) -> str | None:
+        """The blob that a commit of the server has at a path, whether or not a ref leads to it."""
+        repo = pygit2.Repository(str(self.bare))
+        tree = repo[commit].peel(pygit2.Tree)
+        return str(tree[path].id) if path in tree else None
+
+    def main_files(self) -> dict[str, bytes]:
+        """Every file of main."""
+        files = self.remote().files
+        return {path: files.read(path) for path, _ in files.under("")}
+
+    def tree(self) -> Tree:
+        """The documents of main."""
+        tree, problems = read_tree(self.remote().files)
+        assert tree is not None
+        assert problems == ()
+        return tree
+
+    def proposed(self, name: str) -> FactChanges:
+        """The facts that a branch proposes."""
+        branch = self.branches()[name]
+        tree, _ = read_tree(branch.files)
+        assert tree is not None
+        return {path: tree.facts.get(path) for path in branch.change if paths.place(path) is not None}
+
+    # --- what waits in Redis
+
+    def heard(self, cluster: str) -> Observation | None:
+        """What the border keeps of a cluster."""
+        kept = self.inbox.newest().get(cluster)
+        return unpack(kept.packed) if kept else None
+
+    def status(self) -> str:
+        """What `peermesh status` prints with all that can be asked."""
+        redis = self.broker.url_for(WORKER, "worker-secret")
+        return self.done("status", "--repo", str(self.checkout), "--redis-url", redis)
+
+    # --- what should stand there
+
+    def plan(self) -> Plan:
+        """What the robot should propose now, from the manifests themselves."""
+        tree, remote = self.tree(), self.remote()
+        observed = {name: planning._observation(tree, name, path, "default") for name, path in self.clusters.items()}
+        automatic = frozenset(tree.mesh.spec.approval.automatic)
+        return plan(
+            tree,
+            remote.files,
+            observed,
+            memory_of(remote, {}),
+            merges=lambda proposal: automatic.issuperset(proposal.classes),
+        )
+
+    def settled(self) -> bool:
+        """Whether main and the open proposals are what the manifests say."""
+        wanted = self.plan()
+        there = {name: change_digest(branch.change) for name, branch in self.branches().items()}
+        return not wanted.merged and there == {made.branch: made.digest for made in wanted.proposals}
+
+    # --- time
+
+    def wait_for(self, condition: Callable[[], T], what: str, seconds: float = 30) -> T:
+        """What the condition says as soon as it is true; fails with the last lines of every process."""
+        deadline = time.monotonic() + seconds
+        while not (held := condition()):
+            self.processes.check()
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}\n{self.state()}"
+            time.sleep(0.05)
+        return held
+
+    def wait_until_settled(self, seconds: float = 30) -> None:
+        """Return when the server shows what the manifests say."""
+        self.wait_for(self.settled, "main and proposals to be what the manifests say", seconds)
+
+    def state(self) -> str:
+        """What stands on the server, what waits in Redis, and what the processes said last."""
+        lines = [f"{ref} {commit}" for ref, commit in sorted(self.refs().items())]
+        said = [f"{subject}: {what}" for subject, what in self.inbox.said().items()]
+        return "\n".join([*lines, f"marked: {dict(self.inbox.marked())}", *said, self.processes.tails()])
+
+    def forget_the_dead(self) -> None:
+        """Bring forward what ends by itself half a minute after a worker was killed: its lock, its request."""
+        with self.broker.client() as client:
+            client.delete(inbox.LOCK, inbox.ASKED)
+
+
+@contextmanager
+def pipeline(
+    folder: Path,
+    clusters: Mapping[str, Path | Directory],
+    *,
+    automatic: Sequence[str] = (),
+    heartbeat: float = 300,
+    workers: Sequence[str] = ("worker",),
+    start: bool = True,
+) -> Iterator[Pipeline]:
+    """A running pipeline, all of whose processes are gone at the end; without `start` nobody runs yet."""
+    directories = {name: place.path if isinstance(place, Directory) else place for name, place in clusters.items()}
+    passwords = {name: Secret(f"{name}-secret") for name in directories}
+    worker, border = Secret("worker-secret"), Secret("border-secret")
+    acl = acl_lines(passwords, border=border, worker=worker)
+    with valkey(acl=acl, tcp=True) as broker, git_server(folder / "remote") as server:
+        line = Pipeline(folder, directories, broker, server, _environment(folder))
+        try:
+            _found(line, automatic)
+            _define(line, workers=workers, heartbeat=heartbeat)
+            for name in line.processes.names if start else ():
+                line.processes.start(name)
+            yield line
+        except BaseException:
+            sys.stderr.write(line.processes.tails(40))
+            raise
+        finally:
+            line.processes.end()
+            line.inbox.close()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """git knows who commits, and nothing of this machine's settings."""
+    config = folder / "gitconfig"
+    config.write_text(f"[user]\n\tname = {PERSON[0]}\n\temail = {PERSON[1]}\n[commit]\n\tgpgSign = false\n")
+    return {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(folder),
+        "GIT_CONFIG_GLOBAL": str(config),
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+
+
+def _found(line: Pipeline, automatic: Sequence[str]) -> None:
+    """The mesh repository, made as README.md says."""
+    line.done("init", str(line.checkout), "--name", MESH)
+    for name in line.clusters:
+        line.done(
+            *("cluster", "add", name, "--repo", str(line.checkout), "--network", name),
+            *("--trust-domain", f"{name}.acme.example", "--locality", f"eu/{name}"),
+        )
+        key = signing_key(line.folder / f"{name}.key").public
+        line.done("cluster", "trust", name, key, "--repo", str(line.checkout))
+    mesh = line.checkout / paths.MESH
+    if automatic:
+        text = f"  approval: {{automatic: [{', '.join(automatic)}]}}\n\n  guard:\n"
+        mesh.write_text(mesh.read_text().replace("  guard:\n", text))
+    foreign = line.checkout / FOREIGN
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("kind: Kustomization\n")
+    bare_repository(line.bare)
+    line.git("add", "--all")
+    line.git("commit", "--quiet", "--message", "Begin with clusters")
+    line.git("remote", "add", "origin", line.server.url("mesh.git", f"{USER}:{quote(PASSWORD, safe='')}"))
+    line.git("push", "--quiet", "origin", "main")
+
+
+def _define(line: Pipeline, *, workers: Sequence[str], heartbeat: float) -> None:
+    password = line.folder / "git-password"
+    password.write_text(f"{PASSWORD}\n")
+    for name in workers:
+        told = {
+            settings.BROKER: line.broker.url_for(WORKER, "worker-secret"),
+            settings.REPO: line.server.url("mesh.git"),
+            settings.COPY: str(line.folder / f"copy-{name}"),
+            settings.GIT_USER: USER,
+            settings.GIT_PASSWORD_FILE: str(password),
+        }
+        line.processes.define(name, ["worker"], {setting.name: value for setting, value in told.items()})
+    line.processes.define(
+        "receive", ["receive"], {settings.BORDER_BROKER.name: line.broker.url_for(BORDER, "border-secret")}
+    )
+    for cluster, path in line.clusters.items():
+        said = {
+            syncer_settings.MESH: MESH,
+            syncer_settings.CLUSTER: cluster,
+            syncer_settings.BROKER: line.broker.url_for(syncer_user(cluster), f"{cluster}-secret"),
+            syncer_settings.DIRECTORY: str(path),
+            syncer_settings.KEY_FILE: str(line.folder / f"{cluster}.key"),
+            syncer_settings.QUIET: "0.1",
+            syncer_settings.HEARTBEAT: str(heartbeat),
+        }
+        line.processes.define(f"syncer {cluster}", ["syncer"], {setting.name: value for setting, value in said.items()})
+
+
+__all__ = ["FOREIGN", "MESH", "PERSON", "ROBOT", "Pipeline", "pipeline"]
