@@ -26,7 +26,7 @@ def read_folder(folder: Path) -> FilesInMemory:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for entry in os.scandir(folder):
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name == ".git":
             continue
         if entry.is_symlink():

@@ -24,6 +24,7 @@ from workers.reach import Reach, gateway_addresses, reach
 from workers.series import MergeRule, Series
 from workers.tree import (
     Changes,
+    FactChanges,
     Files,
     Problem,
     RejectedFacts,
@@ -177,21 +178,31 @@ def frozen_namespaces(tree: Tree, problems: Iterable[Problem]) -> dict[str, str]
 
 
 def _held(base: Ground, learned: Learned, memory: Memory) -> frozenset[str]:
-    """The changed facts (paths) that the guard keeps back, and those that it kept back before."""
-    if not learned.changes:
-        return frozenset()
-    facts = base.tree.facts.with_changes(learned.changes)
-    after = base.tree.with_facts(facts)
-    found = losses(difference(base.reach, reach(after, (base.tree, base.reach))))
-    before = {
-        path: fact
+    """The changed facts (paths) that the guard keeps back, and those that it kept back before.
+
+    What is held may make something else a loss (an older export that stays pushes a new one out), so it is looked at
+    again until nothing is added.
+    """
+    held = {
+        path
         for branch, said in memory.branches.items()
         if branch.startswith(paths.held_branch(""))
         for path, fact in said.items()
+        if path in learned.changes and learned.changes[path] == fact
     }
-    sticky = {path for path, fact in before.items() if path in learned.changes and learned.changes[path] == fact}
-    many = too_many(found, base.reach, base.tree.mesh.spec.guard)
-    return causes([loss for loss in found if loss.provider in many], learned.changes) | frozenset(sticky)
+    many: frozenset[str] = frozenset()
+    going: FactChanges = learned.changes
+    while going:
+        after = base.tree.with_facts(base.tree.facts.with_changes(going))
+        found = losses(difference(base.reach, reach(after, (base.tree, base.reach))))
+        many |= too_many(found, base.reach, base.tree.mesh.spec.guard)
+        more = causes([loss for loss in found if loss.provider in many], going)
+        held |= more
+        left = {path: fact for path, fact in learned.changes.items() if path not in held}
+        if left == going:
+            break
+        going = left
+    return frozenset(held)
 
 
 def _ready(part: Part, base: Tree) -> tuple[Part, str]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from syncer.protocol.names import HostName, ServiceKey
 from syncer.protocol.observation import GatewayAddress
@@ -135,28 +135,57 @@ def reach(tree: Tree, known: tuple[Tree, Reach] | None = None) -> Reach:
 
     `known` is an earlier tree with its reach: hosts of which no input changed keep their objects.
     """
-    claims = _claims(tree)
-    old_tree, old = known if known and _same_ground(tree, known[0]) else (None, {})
-    found: dict[HostName, HostReach] = {}
-    for key, exports in tree.facts.exports.items():
-        host = tree.facts.hosts.get(key)
-        if host is None:
-            continue  # `check` reports it; nothing can be rendered without an address
-        unchanged = (
-            old_tree is not None
-            and old_tree.facts.exports.get(key) == exports
-            and old_tree.facts.hosts.get(key) == host
-        )
-        base = host_name(tree.mesh, key)
-        for name in (base, *(claim for claim, owner in claims.items() if owner == key)) if claims else (base,):
-            address = host.spec.addresses.get(name)
-            if address is None:
-                continue
-            if unchanged and name in old and name == base:
-                found[name] = old[name]
-            else:
-                found[name] = _host_reach(tree, key, name, address, exports, alias=name != base)
+    if known and _same_ground(tree, known[0]):
+        found = _moved(tree, *known)
+    else:
+        found = dict(_hosts(tree, tree.facts.exports, _claims(tree)))
     return dict(sorted(found.items()))
+
+
+def _moved(tree: Tree, old_tree: Tree, old: Reach) -> dict[HostName, HostReach]:
+    """The reach of a tree of which only exports and Hosts differ from an older one's; costs what differs."""
+    moved = set(_differing(tree.facts.exports, old_tree.facts.exports))
+    moved.update(_differing(tree.facts.hosts, old_tree.facts.hosts))
+    claims: Mapping[HostName, ServiceKey] = {}
+    exports = (facts.exports.get(key, {}) for key in moved for facts in (tree.facts, old_tree.facts))
+    if any(export.spec.hosts for by_cluster in exports for export in by_cluster.values()):
+        # An additional name may pass to another service.
+        claims = _claims(tree)
+        moved.update(claims.values())
+        moved.update(host.key for host in old.values() if host.name != host_name(tree.mesh, host.key))
+    kept = {name: host for name, host in old.items() if host.key not in moved}
+    return {**kept, **dict(_hosts(tree, moved, claims))}
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def _differing(new: Mapping[_K, _V], old: Mapping[_K, _V]) -> Iterator[_K]:
+    """What doesn't differ is mostly the same object: looking at identity first touches no document."""
+    for key, value in new.items():
+        was = old.get(key)
+        if was is not value and was != value:
+            yield key
+    yield from old.keys() - new.keys()
+
+
+def _hosts(
+    tree: Tree, keys: Iterable[ServiceKey], claims: Mapping[HostName, ServiceKey]
+) -> Iterator[tuple[HostName, HostReach]]:
+    """The hosts of these services: the name of the template, and those that they claim."""
+    claimed: dict[ServiceKey, list[HostName]] = {}
+    for name, owner in claims.items():
+        claimed.setdefault(owner, []).append(name)
+    for key in keys:
+        exports, host = tree.facts.exports.get(key), tree.facts.hosts.get(key)
+        if not exports or host is None:
+            continue  # `check` reports it; nothing can be rendered without an address
+        base = host_name(tree.mesh, key)
+        for name in (base, *claimed.get(key, ())):
+            address = host.spec.addresses.get(name)
+            if address is not None:
+                yield name, _host_reach(tree, key, name, address, exports, alias=name != base)
 
 
 def _same_ground(tree: Tree, old: Tree) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import click
 import pytest
 from rich.text import Text
 
-from tests.cli.calls import call, done, on_terminal, process, sources
+from tests.cli.calls import Said, call, done, on_terminal, process, sources
 from workers.cli import main, screen
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
@@ -38,37 +38,48 @@ def test_the_list_of_commands_is_not_cut():
     assert "..." not in done("--help").partition("Commands:")[2].partition("Examples:")[0]
 
 
-def test_on_a_terminal_nothing_is_wider_than_it_is(mesh, after):
-    for arguments in (
-        ("plan", "--repo", mesh, *sources()),
+@pytest.fixture(scope="module")
+def arguments(meshes_of_the_demo: Path) -> tuple[object, ...]:
+    """What there is most to see of."""
+    return ("plan", "--repo", meshes_of_the_demo / "mesh", *sources())
+
+
+@pytest.fixture(scope="module")
+def shown(arguments: tuple[object, ...]) -> str:
+    """What a terminal of 100 columns shows of it."""
+    return on_terminal(*arguments).stdout
+
+
+@pytest.fixture(scope="module")
+def piped(arguments: tuple[object, ...]) -> Said:
+    """What a pipe gets of it."""
+    return process(*arguments)
+
+
+def test_on_a_terminal_nothing_is_wider_than_it_is(shown, mesh, after):
+    others = (
         ("explain", "shop/catalog", "--repo", after),
-        ("cluster", "add", "--help"),
         ("cluster", "add", "x", "--network", "west", "--trust-domain", "x.west.shop.example", "--repo", mesh),
-    ):
-        said = on_terminal(*arguments)
-        lines = CONTROL.sub("", said.stdout).splitlines()
-        assert [] == [line for line in lines if len(line) > 100]
-        assert lines
+    )
+    lines = CONTROL.sub("", "".join([shown, *(on_terminal(*other).stdout for other in others)])).splitlines()
+    assert [] == [line for line in lines if len(line) > 100]
 
 
-def test_elsewhere_every_line_is_whole_and_ends_with_its_last_letter(mesh):
-    lines = process("plan", "--repo", mesh, *sources()).stdout.splitlines()
+def test_elsewhere_every_line_is_whole_and_ends_with_its_last_letter(piped):
+    lines = piped.stdout.splitlines()
     assert any(len(line) > 100 for line in lines)
     assert [] == [line for line in lines if line != line.rstrip()]
 
 
-def test_colour_is_for_terminals_only_and_not_for_those_who_do_without(mesh):
-    arguments = ("plan", "--repo", mesh, *sources())
-    assert "\x1b[32m" in on_terminal(*arguments).stdout
-    assert None is COLOUR.search(process(*arguments).stdout)
-    shown = on_terminal(*arguments, NO_COLOR="1").stdout
-    assert None is re.search(r"\x1b\[[0-9;]*3[0-7]", shown)
+def test_colour_is_for_terminals_only_and_not_for_those_who_do_without(arguments, shown, piped):
+    assert "\x1b[32m" in shown
+    assert "\x1b" not in piped.stdout
+    assert None is re.search(r"\x1b\[[0-9;]*3[0-7]", on_terminal(*arguments, NO_COLOR="1").stdout)
 
 
-def test_progress_is_shown_on_terminals_and_leaves_nothing_behind(mesh):
-    arguments = ("plan", "--repo", mesh, *sources())
-    assert "planning …" in on_terminal(*arguments).stdout
-    assert "" == process(*arguments).stderr
+def test_progress_is_shown_on_terminals_and_leaves_nothing_behind(shown, piped):
+    assert "planning …" in shown
+    assert "" == piped.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,11 @@ from tests.core.observations import says
 from tests.core.worlds import all_but_held_merges, files_of, nothing_merges, planned
 from tests.random_meshes import changed, trees
 from workers.check import check
+from workers.difference import difference
 from workers.documents import paths
 from workers.ground import Known
+from workers.guard import losses, too_many
+from workers.reach import reach
 from workers.tree import FilesInMemory, Tree, apply, read_tree
 
 
@@ -137,3 +140,14 @@ def test_the_order_in_which_things_are_said_changes_nothing(given_news, random: 
     other = planned(tree, *shuffled, merges=all_but_held_merges)
     assert [proposal.digest for proposal in plan.proposals] == [proposal.digest for proposal in other.proposals]
     assert [proposal.body for proposal in plan.proposals] == [proposal.body for proposal in other.proposals]
+
+
+@given(news())
+def test_what_is_not_held_takes_no_more_away_at_once_than_the_guard_allows(given_news):
+    tree, observations = given_news
+    facts = tree.facts
+    for proposal in planned(tree, *observations, merges=nothing_merges).proposals:
+        if "held" not in proposal.classes:
+            facts = facts.with_changes(proposal.facts)
+    before, after = reach(tree), reach(tree.with_facts(facts))
+    assert too_many(losses(difference(before, after)), before, tree.mesh.spec.guard) == set()

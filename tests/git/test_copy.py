@@ -239,6 +239,19 @@ def test_a_push_after_a_race_sends_only_what_is_new(robot, person):
     assert [ref(BRANCH)] == sorted(set(person.fetch().refs) - {paths.MAIN})
 
 
+def test_the_copy_is_packed_from_time_to_time(robot, person, monkeypatch):
+    monkeypatch.setattr(copies, "_FETCHES_PER_MAINTENANCE", 3)
+    for name, value in {"COUNT": "1", "KEY_0": "gc.autoPackLimit", "VALUE_0": "1"}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    for number in range(6):
+        commit_on_main(person, {CART: b"%d\n" % number})
+        seen = robot.fetch()
+        assert b"%d\n" % number == seen.files.read(CART)
+        assert "done" == push(robot, ref(BRANCH), seen.refs.get(ref(BRANCH)), made(robot, seen, CHANGED)).status
+    assert len(list((robot._copy.folder / "objects/pack").glob("*.pack"))) < 12
+    assert CONTENT[FLUX] == robot.fetch().files.read(FLUX)
+
+
 def test_what_we_push_passes_the_strictest_check(robot, remote, person):
     propose(robot)
     commit_on_main(person, {CART: None})

@@ -29,6 +29,7 @@ from workers.outside import Outcome
 from workers.tree import Problem, blob_id, change_digest
 
 LATER = NOW + timedelta(hours=2)
+pytestmark = pytest.mark.parametrize("place", ["file", "memory"], indirect=True)  # transports have their own tests
 
 
 def fine(files, base):

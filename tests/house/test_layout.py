@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from tests.house.code import ROOT, module_of, source_files, syntax
 from tests.house.prose import read
@@ -48,11 +49,31 @@ TOLD_AS_A_WHOLE = ("workers/cli/",)
 
 
 def test_every_module_of_the_centre_is_in_a_layer():
+    layers = contract("layers", "Layers of the centre")["layers"]
+    assert centre() == {name.strip() for layer in layers for name in re.split("[|:]", layer)}
+
+
+def test_every_module_of_the_centre_but_the_command_line_is_kept_off_the_edge():
+    kept = contract("forbidden", "The centre knows of the edge only its vocabulary")
+    edge = {".".join(module_of(path).split(".")[:2]) for path in source_files("syncer")}
+    assert centre() - {"workers.cli"} == set(kept["source_modules"])
+    assert edge - {"syncer", "syncer.protocol", "syncer.__main__"} == set(kept["forbidden_modules"])
+
+
+def test_everything_from_the_plan_down_is_pure():
+    layers = contract("layers", "Layers of the centre")["layers"]
+    below = {name.strip() for layer in layers[layers.index("workers.plan") :] for name in re.split("[|:]", layer)}
+    assert below == set(contract("forbidden", "The core is pure")["source_modules"])
+
+
+def contract(kind: str, name: str) -> dict[str, Any]:
     contracts = tomllib.loads(read(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-    placed = {name.strip() for layer in layers for name in re.split("[|:]", layer)}
-    there = {".".join(module_of(path).split(".")[:2]) for path in source_files("workers")} - {"workers"}
-    assert there == placed
+    return next(one for one in contracts if one["type"] == kind and one["name"].startswith(name))
+
+
+def centre() -> set[str]:
+    """The modules and packages directly below `workers`."""
+    return {".".join(module_of(path).split(".")[:2]) for path in source_files("workers")} - {"workers"}
 
 
 def test_the_contracts_of_the_layers_hold():

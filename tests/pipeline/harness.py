@@ -37,6 +37,7 @@ from workers.documents import paths
 from workers.flush import memory_of
 from workers.forge.git import approve
 from workers.git import GitRepository
+from workers.git.history import CHANGE, trailer
 from workers.inbox import RedisInbox
 from workers.outside import Branch, Remote
 from workers.plan import Plan, plan
@@ -65,7 +66,8 @@ class Pipeline:
         self.bare = server.root / "mesh.git"
         self.processes = Processes(folder / "logs", environment)
         self.inbox = RedisInbox(Secret(broker.url))
-        self._environment = environment
+        self.environment = environment
+        self.url = server.url("mesh.git", f"{USER}:{quote(PASSWORD, safe='')}")
         self._bell = celery_app("bell", Secret(broker.url))
         self._person = GitRepository(
             server.url("mesh.git"),
@@ -82,7 +84,7 @@ class Pipeline:
 
     def peermesh(self, *arguments: str) -> Result:
         """A command of a person."""
-        return CliRunner(env=self._environment).invoke(main, arguments)
+        return CliRunner(env=self.environment).invoke(main, arguments)
 
     def done(self, *arguments: str) -> str:
         """What a command prints that must succeed."""
@@ -93,7 +95,7 @@ class Pipeline:
     def git(self, *arguments: str) -> str:
         """A git command in the checkout."""
         command = ["git", "-C", str(self.checkout), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=self._environment).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=self.environment).stdout
 
     def ring(self) -> None:
         """What a forge's webhook does: the worker looks at the repository now, and not within ten seconds."""
@@ -155,6 +157,17 @@ class Pipeline:
         files = self.remote().files
         return {path: files.read(path) for path, _ in files.under("")}
 
+    def robots_commits(self) -> list[tuple[str, frozenset[str]]]:
+        """The robot's commits on main, newest first: each with the digest of its change and the paths it changed."""
+        repo = pygit2.Repository(str(self.bare))
+        found = []
+        for commit in repo.walk(repo.references[paths.MAIN].target):
+            said = trailer(commit.message, CHANGE)
+            if commit.author.name == ROBOT and said is not None and len(commit.parents) == 1:
+                deltas = repo.diff(commit.parents[0], commit).deltas
+                found.append((said, frozenset(file.path for delta in deltas for file in (delta.old_file, delta.new_file))))
+        return found
+
     def tree(self) -> Tree:
         """The documents of main."""
         tree, problems = read_tree(self.remote().files)
@@ -213,9 +226,18 @@ class Pipeline:
             time.sleep(0.05)
         return held
 
-    def wait_until_settled(self, seconds: float = 30) -> None:
-        """Return when the server shows what the manifests say."""
-        self.wait_for(self.settled, "main and proposals to be what the manifests say", seconds)
+    def wait_until_settled(self, seconds: float = 30, *, hurry: bool = False) -> None:
+        """Return when the server shows what the manifests say. `hurry`: sweep every second in place of every ten."""
+        rung = 0.0
+
+        def settled() -> bool:
+            nonlocal rung
+            if hurry and time.monotonic() > rung + 1:
+                rung = time.monotonic()
+                self.ring()
+            return self.settled()
+
+        self.wait_for(settled, "main and proposals to be what the manifests say", seconds)
 
     def state(self) -> str:
         """What stands on the server, what waits in Redis, and what the processes said last."""
@@ -292,7 +314,7 @@ def _found(line: Pipeline, automatic: Sequence[str]) -> None:
     bare_repository(line.bare)
     line.git("add", "--all")
     line.git("commit", "--quiet", "--message", "Begin with clusters")
-    line.git("remote", "add", "origin", line.server.url("mesh.git", f"{USER}:{quote(PASSWORD, safe='')}"))
+    line.git("remote", "add", "origin", line.url)
     line.git("push", "--quiet", "origin", "main")
 
 

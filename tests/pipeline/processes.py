@@ -71,11 +71,21 @@ class Processes:
                 _kill(_children(process.pid))
                 return
             case "git":
-                # git runs in a session of its own.
-                _kill([git for child in _children(process.pid) for git in _children(child)])
+                _kill(self.gits(name))
                 return
         # Not waited for: as long as it isn't, no other process gets its number.
         self._left.append(self._running.pop(name))
+
+    def gits(self, name: str) -> list[int]:
+        """The git commands at work for it; each runs in a session of its own."""
+        return [git for child in _children(self._running[name].pid) for git in _children(child)]
+
+    def revive(self) -> None:
+        """Start again what ended, as a supervisor does: a worker ends when its child is killed while it starts."""
+        for name, process in list(self._running.items()):
+            if process.poll() is not None:
+                self._left.append(self._running.pop(name))
+                self.start(name)
 
     def log(self, name: str) -> str:
         """Everything that this process, and those of the same name before it, wrote."""

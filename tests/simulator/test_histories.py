@@ -25,10 +25,6 @@ AUTOMATIC: tuple[tuple[AutomaticClass, ...], ...] = (
     ("address", "follow-up"),
     ("export", "change", "withdrawal", "address", "follow-up"),
 )
-    (),
-    ("address", "follow-up"),
-    ("export", "change", "withdrawal", "address", "follow-up"),
-)
 
 
 def pytest_generate_tests(metafunc):

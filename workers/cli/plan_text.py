@@ -23,7 +23,7 @@ def show_plan(plan: Plan) -> None:
     """Proposals, what waits, what is only told, and one line that sums up."""
     for proposal in sorted(plan.proposals, key=lambda proposal: "held" not in proposal.classes):
         _show_proposal(proposal, plan)
-    _show_list("Waits", [f"`{branch}`: {why}" for branch, why in plan.waiting.items()])
+    _show_list("Waits", [f"`{branch}`: until {why}" for branch, why in plan.waiting.items()])
     _show_list("Asked for, and not exported", [refusal(cluster, entry) for cluster, entry in _untold(plan)])
     _show_list("To know", [f"{told.subject}: {told.what}" for told in plan.told])
     _show_list(

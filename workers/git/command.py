@@ -39,6 +39,7 @@ _SETTINGS: Final = (
     ("advice.pushUpdateRejected", "false"),
     ("gc.autoDetach", "false"),  # nothing may work on the copy behind our back
     ("gc.pruneExpire", "1.hour.ago"),
+    ("repack.writeBitmaps", "false"),  # a bare repository wants them, and they want every file
     ("push.followTags", "false"),
 )
 _END_SECONDS: Final = 5.0
