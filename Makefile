@@ -41,7 +41,7 @@ bench: .venv/installed ## the budgets, each beside a baseline
 
 .PHONY: soak
 soak: .venv/installed ## many more random histories and kills than `make test` has time for
-	SOAK=1 $(BIN)/pytest -n $(WORKERS) -m slow
+	SOAK=1 $(BIN)/pytest -n $(WORKERS)
 
 .PHONY: golden
 golden: .venv/installed ## write the golden files anew; review them as a diff

@@ -85,7 +85,10 @@ def _refuse(inbox: RedisInbox, cluster: str, error: PeermeshError) -> None:
 
 
 class Listen(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumes the queues of those clusters that main knows, and keeps them short."""
+    """Consumes the queues of those clusters of which main has a key, and keeps all of them short.
+
+    What a cluster says before its key is trusted waits in its queue: else it would be heard only five minutes later.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -104,16 +107,16 @@ class Listen(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _refresh(self, consumer: Any) -> None:
         try:
-            keys = self._inbox.border_keys()
-            clusters = sorted(keys.keys) if keys else []
-            for cluster in clusters:
+            known = self._inbox.border_keys()
+            keys = known.keys if known else {}
+            for cluster in sorted(keys):
                 if dropped := self._inbox.trim(cluster, QUEUE_LENGTH):
                     metrics.TRIMMED.labels(cluster).inc(dropped)
                     log.warning("%s: it sends more than is taken, %d old messages were dropped", cluster, dropped)
         except PeermeshError as error:
             log.warning("the queues can't be looked at: %s", error)
             return
-        self._listen(consumer, {queue(cluster) for cluster in clusters})
+        self._listen(consumer, {queue(cluster) for cluster, trusted in keys.items() if trusted})
 
     def _listen(self, consumer: Any, wanted: set[str]) -> None:
         listening = set(consumer.app.amqp.queues.consume_from)
@@ -124,4 +127,4 @@ class Listen(bootsteps.StartStopStep):  # type: ignore[misc]
             log.info("%s: listening", cluster_of(name))
         for name in sorted(listening - wanted):
             consumer.cancel_task_queue(name)
-            log.info("%s: no longer listening, main doesn't know it", cluster_of(name))
+            log.info("%s: no longer listening, main has no key of it", cluster_of(name))

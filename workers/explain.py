@@ -54,9 +54,7 @@ def explain(tree: Tree, reach: Reach, asked: str, refused: Iterable[tuple[str, R
     )
 
 
-def _key(
-    tree: Tree, reach: Reach, asked: str, refused: Iterable[tuple[str, Refused]]
-) -> ServiceKey | None:
+def _key(tree: Tree, reach: Reach, asked: str, refused: Iterable[tuple[str, Refused]]) -> ServiceKey | None:
     found = reach.get(HostName(asked))
     if found is not None:
         return found.key

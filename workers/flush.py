@@ -73,6 +73,14 @@ class _Read:
     troubles: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Rejected:
+    """`looked`: every cluster is heard, so that what people took back and nobody wants now needs no second look."""
+
+    facts: RejectedFacts
+    looked: bool
+
+
 def flush(repository: Repository, forge: Forge, inbox: Inbox, now: datetime, warm: Warm | None = None) -> FlushReport:
     """Bring the remote to what the newest observations say.
 
@@ -121,7 +129,10 @@ def _flush(repository: Repository, forge: Forge, inbox: Inbox, now: datetime, wa
     )
     since = inbox.since(sorted(empty(planned, remote)), now)
     what = moves(planned, remote, since, now)
-    rejected = rejected_after(remote, planned, seen.closed_by_people)
+    rejected = _Rejected(
+        facts=rejected_after(remote, planned, seen.closed_by_people),
+        looked=seen.observations.keys() >= seen.tree.clusters.keys(),
+    )
     close = {**what.close, **dict.fromkeys(seen.closed_by_people, "people closed it without merging")}
     when = max((o.observed_at for o in seen.observations.values()), default=remote.main_time)
     outcomes = _write(repository, remote, what, close, rejected, when)
@@ -244,7 +255,7 @@ def _write(
     remote: Remote,
     what: Moves,
     close: Mapping[str, str],
-    rejected: RejectedFacts,
+    rejected: _Rejected,
     when: datetime,
 ) -> Mapping[str, Outcome]:
     """Main first if something merges by itself, then all branches in one push. Raises Transient if a ref moved."""
@@ -269,8 +280,8 @@ def _write(
         for name in close
         if name in remote.branches
     ]
-    if rejected != remote.rejected:
-        new = repository.remember(rejected, remote=remote, when=when)
+    if rejected.facts != remote.rejected or (rejected.looked and remote.taken_back):
+        new = repository.remember(rejected.facts, remote=remote, when=when, looked=rejected.looked)
         updates.append(Update(ref=paths.REJECTED, old=remote.refs.get(paths.REJECTED), new=new))
     if updates:
         outcomes |= _pushed(repository, updates)

@@ -32,10 +32,15 @@ class Known:
 
     ground: Ground | None = None
     standing: tuple[Files, Mapping[str, BlobId]] | None = None
-    sound: tuple[Mapping[str, BlobId], Ground] | None = None
-    """What stood and the ground that it was found to be the rendering of, so that it isn't compared twice."""
+    doubtful: frozenset[str] | None = None
+    """Paths where what stands may not be the rendering, so that nothing is compared twice; None: any path."""
     memo: Memo = field(default_factory=Memo)
     learned: LearnMemo = field(default_factory=LearnMemo)
+
+    def doubt(self, changed: Iterable[str]) -> None:
+        """Something else stands at these paths, or is rendered to them."""
+        if self.doubtful is not None:
+            self.doubtful = self.doubtful.union(changed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +59,40 @@ def ground_of(tree: Tree, known: Known) -> Ground:
     if old is None or old.tree.mesh != tree.mesh or old.tree.clusters != tree.clusters:
         reached = reach(tree)
         rendering = with_blobs({}, blobs_of(render(tree, reached, None, known.memo)))
+        known.doubtful = None
     elif old.tree.facts == tree.facts:
         return old
     else:
         reached = reach(tree, (old.tree, old.reach))
         only = touched(old, tree, reached)
-        rendering = with_blobs(old.rendering, blobs_of(render(tree, reached, only, known.memo)))
+        blobs = blobs_of(render(tree, reached, only, known.memo))
+        rendering = with_blobs(old.rendering, blobs)
+        known.doubt(blobs)
     known.ground = Ground(tree=tree, reach=reached, rendering=rendering)
     return known.ground
 
 
 def standing(files: Files, known: Known) -> Mapping[str, BlobId]:
-    """What stands under `clusters/` of what `render` decides, by path; read once for the same `files`."""
-    if known.standing is None or known.standing[0] is not files:
+    """What stands under `clusters/` of what `render` decides, by path, from the last one as far as that still holds."""
+    before = known.standing
+    if before is not None and before[0] is files:
+        return before[1]
+    change = files.since(before[0], paths.RENDERED) if before else None
+    if before is None or change is None:
         found = {path: blob for path, blob in files.under(paths.RENDERED) if paths.is_rendered(path)}
-        known.standing = (files, found)
-    return known.standing[1]
+        known.doubtful = None
+    else:
+        found = with_blobs(before[1], {path: new for path, (_, new) in change.items() if paths.is_rendered(path)})
+        known.doubt(change)
+    known.standing = (files, found)
+    return found
+
+
+def differing(standing: Mapping[str, BlobId], rendering: Mapping[str, BlobId], known: Known) -> frozenset[str]:
+    """Where what stands isn't the rendering: both those of main, of which `known` says what may differ."""
+    doubtful = standing.keys() | rendering.keys() if known.doubtful is None else known.doubtful
+    known.doubtful = frozenset(path for path in doubtful if standing.get(path) != rendering.get(path))
+    return known.doubtful
 
 
 def step(ground: Ground, facts: FactChanges, memo: Memo, also: Only | None = None) -> Step:

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from syncer.protocol.names import HostName, ServiceKey
-from workers.difference import HostChange, WayChange
+from workers.difference import HostChange, WayChange, difference
 from workers.documents import kinds, paths
-from workers.reach import Reach
+from workers.ground import Ground
+from workers.reach import Reach, reach
 from workers.tree import FactChanges
 
 
@@ -81,3 +82,25 @@ def causes(found: Iterable[Loss], changes: FactChanges) -> frozenset[str]:
         clusters = {paths.cluster_facts_path(name) for name in (loss.provider, *loss.consumers)}
         paths_held |= ({own} & changes.keys()) or by_key.get(loss.key, set()) or (clusters & changes.keys())
     return frozenset(paths_held)
+
+
+def held(before: Reach, ground: Ground, changes: FactChanges, held_before: FactChanges) -> frozenset[str]:
+    """The changed facts (paths) that are kept back when `changes` are made on `ground`; `before` is the reach of main.
+
+    What was held before stays held for as long as it would be a loss. What is held may make something else a loss (an
+    older export that stays pushes a new one out), so it is looked at again until nothing is added.
+    """
+    kept: set[str] = set()
+    many: frozenset[str] = frozenset()
+    going = changes
+    while going:
+        after = ground.tree.with_facts(ground.tree.facts.with_changes(going))
+        found = losses(difference(before, reach(after, (ground.tree, ground.reach))))
+        many |= too_many(found, before, ground.tree.mesh.spec.guard)
+        more = causes([loss for loss in found if loss.provider in many], going)
+        more |= {path for path in causes(found, going) if path in held_before and held_before[path] == going[path]}
+        if not more:
+            break
+        kept |= more
+        going = {path: fact for path, fact in going.items() if path not in kept}
+    return frozenset(kept)

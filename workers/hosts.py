@@ -97,6 +97,9 @@ def host_changes(
 
 def separated(tree: Tree) -> FactChanges:
     """New addresses for hosts that share one on main (two branches merged by hand): the younger host moves."""
+    pairs = {pair for host in tree.facts.hosts.values() for pair in host.spec.addresses.items()}
+    if len({name for name, _ in pairs}) == len(pairs) == len({address for _, address in pairs}):
+        return {}
     first_seen = {
         key: min((age(export) for export in tree.facts.exports.get(key, {}).values()), default=(True, "", ""))
         for key in tree.facts.hosts

@@ -12,15 +12,14 @@ from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.names import ServiceKey
 from syncer.protocol.observation import Observation
 from syncer.protocol.offer import Refused
-from workers.difference import difference
 from workers.documents import paths
 from workers.documents.kinds import Export, Fact, Host
-from workers.ground import Ground, Known, ground_of, only_of, standing
-from workers.guard import causes, losses, too_many
+from workers.ground import Ground, Known, differing, ground_of, only_of, standing
+from workers.guard import held
 from workers.hosts import Addresses, host_changes, separated
 from workers.learn import Learned, Memory, Told, learn
 from workers.proposal import Part, Proposal, refusals_of, split
-from workers.reach import Reach, gateway_addresses, reach
+from workers.reach import Reach, gateway_addresses
 from workers.series import MergeRule, Series
 from workers.tree import (
     Changes,
@@ -84,26 +83,12 @@ def plan(
         return _planned(main, series, _NOTHING, {"*": f"{paths.RENDER_BRANCH} is merged"}, others)
     tree = series.base.tree
     learned = learn(tree, observations, memory, known.learned)
-    parts = split(learned.changes, _held(series.base, learned, memory))
-    addresses = Addresses(tree.mesh, (*tree.facts.hosts.values(), *_remembered_hosts(memory)))
-    slots = _slots(parts, memory)
-    waiting: dict[str, str] = {}
-    for part in parts:
-        ready, waits = _ready(part, series.base.tree)
-        namespace = part.branch.rpartition("/")[2]
-        if namespace in frozen and not part.branch.startswith(paths.clusters_branch("")):
-            waits = frozen[namespace]
-        elif part.branch not in slots:
-            waits = f"one of {MAX_OPEN_EXPORTS} open export proposals is merged or closed"
-        elif ready.facts:
-            whole, without = _with_hosts(ready, series.base.tree, addresses)
-            notes = [f"The rest waits until {waits}."] if waits else []
-            notes += [
-                f"{key} waits until spec.hosts.virtualIPs in mesh/mesh.yaml has a free address" for key in without
-            ]
-            series.add(whole, notes=notes, refused=refusals_of(part, learned.refused))
-        if waits:
-            waiting[part.branch] = waits
+    clusters, exports = _by_kind(learned.changes)
+    for part in split(clusters, held(main.reach, series.base, clusters, {})):
+        series.add(part, refused=refusals_of(part, learned.refused))
+    ready, waiting = _ready(exports, series.base.tree)
+    parts = split(ready, held(main.reach, series.base, ready, _held_before(memory)))
+    waiting |= _add_exports(series, parts, learned, memory, frozen)
     untouched = {branch for name in frozen for branch in (paths.exports_branch(name), paths.held_branch(name))}
     return _planned(main, series, learned, waiting, frozenset(untouched))
 
@@ -135,24 +120,18 @@ def _repair(series: Series, known: Known) -> bool:
 
     Returns whether the following proposals can be made on it.
     """
-    rendering, standing = series.base.rendering, series.standing
-    if known.sound is not None and known.sound[0] is standing and known.sound[1] is series.base:
-        return True
     facts = {
         path: fact
         for path, fact in separated(series.base.tree).items()
         if paths.namespace_of(path) not in series.frozen
     }
-    if standing == rendering and not facts:
-        known.sound = (standing, series.base)
-        return True
-    differing = {
+    wrong = {
         path
-        for path in standing.keys() | rendering.keys()
-        if standing.get(path) != rendering.get(path) and paths.namespace_of(path) not in series.frozen
+        for path in differing(series.standing, series.base.rendering, known)
+        if paths.namespace_of(path) not in series.frozen
     }
     part = Part(branch=paths.RENDER_BRANCH, facts=facts)
-    return not (differing or facts) or series.add(part, also=only_of(differing), strays=differing)
+    return not (wrong or facts) or series.add(part, also=only_of(wrong), strays=wrong)
 
 
 def frozen_namespaces(tree: Tree, problems: Iterable[Problem]) -> dict[str, str]:
@@ -177,53 +156,63 @@ def frozen_namespaces(tree: Tree, problems: Iterable[Problem]) -> dict[str, str]
     return frozen
 
 
-def _held(base: Ground, learned: Learned, memory: Memory) -> frozenset[str]:
-    """The changed facts (paths) that the guard keeps back, and those that it kept back before.
+def _by_kind(changes: FactChanges) -> tuple[FactChanges, FactChanges]:
+    """What changes of clusters, and what they export."""
+    clusters = {path: fact for path, fact in changes.items() if path.startswith(paths.CLUSTER_FACTS)}
+    return clusters, {path: fact for path, fact in changes.items() if path not in clusters}
 
-    What is held may make something else a loss (an older export that stays pushes a new one out), so it is looked at
-    again until nothing is added.
-    """
-    held = {
-        path
-        for branch, said in memory.branches.items()
+
+def _held_before(memory: Memory) -> FactChanges:
+    return {
+        path: fact
+        for branch, facts in memory.branches.items()
         if branch.startswith(paths.held_branch(""))
-        for path, fact in said.items()
-        if path in learned.changes and learned.changes[path] == fact
+        for path, fact in facts.items()
     }
-    many: frozenset[str] = frozenset()
-    going: FactChanges = learned.changes
-    while going:
-        after = base.tree.with_facts(base.tree.facts.with_changes(going))
-        found = losses(difference(base.reach, reach(after, (base.tree, base.reach))))
-        many |= too_many(found, base.reach, base.tree.mesh.spec.guard)
-        more = causes([loss for loss in found if loss.provider in many], going)
-        held |= more
-        left = {path: fact for path, fact in learned.changes.items() if path not in held}
-        if left == going:
-            break
-        going = left
-    return frozenset(held)
 
 
-def _ready(part: Part, base: Tree) -> tuple[Part, str]:
-    """The part without new exports of clusters that have no address yet, and what those wait for."""
-    facts: dict[str, Fact | None] = {}
-    without: set[str] = set()
-    for path, fact in part.facts.items():
-        if (
-            isinstance(fact, Export)
-            and base.facts.get(path) is None
-            and not gateway_addresses(base, base.clusters[fact.cluster])
-        ):
-            without.add(fact.cluster)
+def _add_exports(
+    series: Series, parts: Iterable[Part], learned: Learned, memory: Memory, frozen: Mapping[str, str]
+) -> dict[str, str]:
+    """Propose exports and what is held of them; returns what those that aren't proposed wait for, by branch."""
+    tree = series.base.tree
+    addresses = Addresses(tree.mesh, (*tree.facts.hosts.values(), *_remembered_hosts(memory)))
+    parts = tuple(parts)
+    slots = _slots(parts, memory)
+    waiting: dict[str, str] = {}
+    for part in parts:
+        namespace = part.branch.rpartition("/")[2]
+        if namespace in frozen:
+            waiting[part.branch] = frozen[namespace]
+        elif part.branch not in slots:
+            waiting[part.branch] = f"one of {MAX_OPEN_EXPORTS} open export proposals is merged or closed"
         else:
-            facts[path] = fact
-    waits = ", ".join(
-        f"{name} has a gateway address on main (merge peermesh/clusters/{name}, or write spec.gateway.addresses in"
-        f" mesh/clusters/{name}.yaml)"
-        for name in sorted(without)
+            whole, without = _with_hosts(part, series.base.tree, addresses)
+            if without:
+                named = ", ".join(map(str, without))
+                waiting[part.branch] = f"spec.hosts.virtualIPs in mesh/mesh.yaml has a free address for {named}"
+            series.add(whole, refused=refusals_of(part, learned.refused))
+    return waiting
+
+
+def _ready(changes: FactChanges, base: Tree) -> tuple[FactChanges, dict[str, str]]:
+    """The changes without new exports of clusters that have no address yet, and what these wait for, by branch."""
+    ready: dict[str, Fact | None] = {}
+    without: dict[str, set[str]] = {}
+    for path, fact in changes.items():
+        new = isinstance(fact, Export) and base.facts.get(path) is None
+        if isinstance(fact, Export) and new and not gateway_addresses(base, base.clusters[fact.cluster]):
+            without.setdefault(paths.exports_branch(fact.key.namespace), set()).add(fact.cluster)
+        else:
+            ready[path] = fact
+    return ready, {branch: " and ".join(map(_has_address, sorted(names))) for branch, names in without.items()}
+
+
+def _has_address(cluster: str) -> str:
+    return (
+        f"{cluster} has a gateway address on main (merge {paths.clusters_branch(cluster)}, or write"
+        f" spec.gateway.addresses in {paths.cluster_path(cluster)})"
     )
-    return replace(part, facts=facts), waits
 
 
 def _with_hosts(part: Part, base: Tree, addresses: Addresses) -> tuple[Part, tuple[ServiceKey, ...]]:

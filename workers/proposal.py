@@ -12,6 +12,7 @@ from typing import Final
 
 from syncer.protocol.names import ServiceKey
 from syncer.protocol.offer import GATEWAY, Refused
+from workers.conflict import age
 from workers.difference import HostChange
 from workers.documents import paths
 from workers.documents.kinds import ClusterFacts, Export, Host, ProposalClass
@@ -119,7 +120,7 @@ def _export_class(path: str, fact: object, base: Tree, after: Tree) -> ProposalC
         return "change"
     host = base.facts.hosts.get(key)
     known_to_others = base.facts.exports.get(key) or (host is not None and where.cluster not in host.spec.providers)
-    first = min(after.facts.exports[key], default=where.cluster)
+    first = min(after.facts.exports[key].values(), key=age).cluster
     return "provider" if known_to_others or (host is None and where.cluster != first) else "export"
 
 

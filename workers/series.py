@@ -18,7 +18,7 @@ from workers.proposal import Part, Proposal, body, classes, fact_classes, title
 from workers.reach import Reach, reach
 from workers.render import Only
 from workers.render.lint import lint
-from workers.tree import BlobChange, BlobId, Changes, Problem, blob_id
+from workers.tree import BlobChange, BlobId, Changes, FactChanges, Problem, blob_id
 
 MergeRule = Callable[[Proposal], bool]
 """Whether the plan itself merges a proposal, so that the following ones are rendered on it."""
@@ -79,13 +79,18 @@ class Series:
             self.problems[part.branch] = problems
         self.proposals.append(proposal)
         if not part.held:
-            tree = self._desired.tree.with_facts(self._desired.tree.facts.with_changes(part.facts))
-            reached = reach(tree, (self._desired.tree, self._desired.reach))
-            self._desired = replace(self._desired, tree=tree, reach=reached)
+            self._desired = self._with(part.facts, after)
         if problems or not self._merges(proposal):
             return False
         self._merge(proposal, after)
         return True
+
+    def _with(self, facts: FactChanges, after: Step) -> Ground:
+        """What is desired, with these facts, too; often the very step that was made on the base."""
+        if self._desired.tree is self.base.tree:
+            return replace(self._desired, tree=after.tree, reach=after.reach)
+        tree = self._desired.tree.with_facts(self._desired.tree.facts.with_changes(facts))
+        return replace(self._desired, tree=tree, reach=reach(tree, (self._desired.tree, self._desired.reach)))
 
     def _merge(self, proposal: Proposal, after: Step) -> None:
         rendering = with_blobs(self.base.rendering, after.blobs)

@@ -59,6 +59,10 @@ class Files(Protocol):
         """All files below a folder (`facts/`, or `` for all), sorted by path."""
         ...
 
+    def since(self, older: Files, prefix: str) -> BlobChange | None:
+        """What differs from an older tree below a folder; None: only reading both can tell."""
+        ...
+
 
 class FilesInMemory:
     """`Files` from a dict; what a plain folder is read into."""
@@ -75,6 +79,16 @@ class FilesInMemory:
 
     def under(self, prefix: str) -> Iterator[tuple[str, BlobId]]:
         return ((path, blob_id(data)) for path, data in self.content.items() if path.startswith(prefix))
+
+    def since(self, older: Files, prefix: str) -> BlobChange:
+        return compared(older, self, prefix)
+
+
+def compared(old: Files, new: Files, prefix: str) -> BlobChange:
+    """What differs between two trees below a folder, by reading both."""
+    before, after = dict(old.under(prefix)), dict(new.under(prefix))
+    pairs = ((path, (before.get(path), after.get(path))) for path in sorted(before.keys() | after.keys()))
+    return {path: (was, now) for path, (was, now) in pairs if was != now}
 
 
 def apply(content: Mapping[str, bytes], changes: Changes) -> dict[str, bytes]:

@@ -6,25 +6,32 @@ Chooses and prints; what is measured is in the modules of `BENCHES`.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
+from tests.bench import committing, dumping, joining, latency, looking, planning, receiving, rendering
 from tests.bench.report import WIDTH, Row, machine, table
 from tests.bench.world import World, say
 
-BENCHES: Final = {
-    "render": "rendering",
-    "dump": "dumping",
-    "plan": "planning",
+BENCHES: Final[Mapping[str, Callable[[World], Iterator[Row]]]] = {
+    "render": rendering.rows,
+    "dump": dumping.rows,
+    "plan": planning.rows,
+    "commit": committing.rows,
+    "nothing-new": receiving.rows,
+    "idle": looking.sweeps,
+    "read": looking.reads,
+    "check": looking.checks,
+    "new-worker": joining.rows,
+    "latency": latency.rows,
 }
-"""Modules by the name that `--only` takes, in the order of the table: memory is measured while this process is small."""
+"""By the name that `--only` takes, in the order of the table: memory is measured while this process is small."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _rows(world: World, names: list[str]) -> Iterator[Row]:
     for name in (name for name in BENCHES if name in names):
         say(f"{name}:")
-        yield from importlib.import_module(f"tests.bench.{BENCHES[name]}").rows(world)
+        yield from BENCHES[name](world)
 
 
 def _parser() -> argparse.ArgumentParser:

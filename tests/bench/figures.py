@@ -57,28 +57,34 @@ class Figures:
         return ordered[-(len(ordered) // 20) - 1]
 
     def told(self, judged: Literal["median", "p95"] = "median") -> str:
-        """Median, what lies between, processors; a line each. With `p95` that, too."""
-        lines = [_told(self.median, self.unit)]
+        """Median (with `p95` that, too), least to most, how many, processors."""
+        lines = [told(self.median, self.unit)]
         if judged == "p95":
-            lines.append(f"p95 {_told(self.p95(), self.unit)}")
+            lines.append(f"p95 {told(self.p95(), self.unit)}")
         if len(self.values) > 1:
-            low, high = (_told(value, self.unit) for value in (min(self.values), max(self.values)))
-            lines.append(f"{low} – {high}")
-            lines.append(f"of {len(self.values)}")
+            lines.append(_range(min(self.values), max(self.values), self.unit))
+        lines.append(f"n {len(self.values)}")
         if self.cpu:
-            lines.append(f"cpu {_told(statistics.median(self.cpu), 's')}")
+            lines[-1] += f", cpu {told(statistics.median(self.cpu), 's')}"
         return "\n".join(lines)
 
 
 def told(value: float, unit: Unit) -> str:
     """A value with its unit: three digits at most, milliseconds below a second."""
-    return _told(value, unit)
+    number, unit_ = _in_words(value, unit, like=value)
+    return f"{number} {unit_}"
 
 
-def _told(value: float, unit: Unit) -> str:
-    if unit == "s" and value < 1:
-        return f"{_digits(value * 1000)} ms"
-    return f"{_digits(value)} {unit}"
+def _range(low: float, high: float, unit: Unit) -> str:
+    (least, unit_), (most, _) = (_in_words(value, unit, like=high) for value in (low, high))
+    return f"{least}–{most} {unit_}"
+
+
+def _in_words(value: float, unit: Unit, *, like: float) -> tuple[str, str]:
+    """Number and unit, in the unit that suits `like`."""
+    if unit == "s" and like < 1:
+        return _digits(value * 1000), "ms"
+    return _digits(value), unit
 
 
 def _digits(value: float) -> str:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
@@ -16,7 +17,7 @@ from syncer.protocol.observation import Observation, ObservedGateway
 from syncer.protocol.offer import Offer
 from syncer.protocol.signature import SigningKey
 from tests import meshes
-from workers.documents.kinds import Export
+from workers.documents.kinds import ClusterFacts, Export
 from workers.tree import Tree
 
 NOW = datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
@@ -51,11 +52,20 @@ def large_tree(size: Size) -> Tree:
         for number, name in enumerate(size.names)
     ]
     exports = [
-        meshes.export(f"team-{service % size.namespaces:02d}/service-{service:04d}", by)
+        meshes.export(f"team-{service % size.namespaces:02d}/service-{service:04d}", by, ports=[_PORT])
         for service in range(size.services)
         for by in _exporters(size, service)
     ]
-    return meshes.tree_of(meshes.mesh(), *clusters, *exports)
+    return meshes.tree_of(meshes.mesh(), *clusters, _first_cluster(size), *exports)
+
+
+_PORT: Final = meshes.port(9080, "http", "HTTP", target=8080)
+
+
+def _first_cluster(size: Size) -> ClusterFacts:
+    """As its manifests say it in `latency`."""
+    sources = ("label", "serviceexport")
+    return meshes.facts(size.names[0], "203.0.113.10", cluster_ip="10.0.3.7", sources=sources)
 
 
 def _exporters(size: Size, service: int) -> tuple[str, ...]:

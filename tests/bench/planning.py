@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from syncer.protocol.observation import Observation
 from tests.bench.figures import Timed, alternated, timed
@@ -14,11 +15,13 @@ from workers.outside import Remote
 from workers.plan import Plan
 from workers.tree import Tree
 
+_BUDGET: Final = 0.050
+_BASELINE: Final = "nothing is known from before"
+
 
 def rows(world: World) -> Iterator[Row]:
     """On the main of the last plan; and on one that moved since by a change like it."""
     worker = world.worker
-    baseline = "nothing is known from before"
     with making("a service changes, again and again"):
         measured, beside = alternated(
             lambda _: _change(world, worker, worker.warm.known),
@@ -29,8 +32,8 @@ def rows(world: World) -> Iterator[Row]:
     yield Row(
         what=f"one service changes in {world.size}: learn to lint",
         measured=measured,
-        budget=0.050,
-        baseline=baseline,
+        budget=_BUDGET,
+        baseline=_BASELINE,
         beside=beside,
     )
     with making("main moves and a service changes, again and again"):
@@ -43,20 +46,25 @@ def rows(world: World) -> Iterator[Row]:
     yield Row(
         what="the same when main has moved since the last plan",
         measured=measured,
-        budget=0.050,
-        baseline=baseline,
+        budget=_BUDGET,
+        baseline=_BASELINE,
         beside=beside,
     )
 
 
 def _change(world: World, worker: Worker, known: Known) -> Timed:
+    """A change against the last plan, of which nothing but main was known; with a new `known` there was none."""
     remote, tree = worker.look()
-    return _planned(remote, tree, known, changed(observations_of(tree), world.next_change()))
+    said = observations_of(tree)
+    if known is worker.warm.known:
+        planned(remote, tree, known, said)
+    return _planned(remote, tree, known, changed(said, world.next_change()))
 
 
 def _after_a_merge(world: World, worker: Worker, known: Known) -> Timed:
     world.merge_a_change(worker)
-    return _change(world, worker, known)
+    remote, tree = worker.look()
+    return _planned(remote, tree, known, changed(observations_of(tree), world.next_change()))
 
 
 def _planned(remote: Remote, tree: Tree, known: Known, said: Mapping[str, Observation]) -> Timed:

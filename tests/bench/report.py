@@ -10,19 +10,19 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from rich import box
 from rich.table import Table
 
 from tests.bench.figures import Figures, told
 
-WIDTH = 100
-_WIDTHS = {
-    "what": 24,
-    "measured": 16,
+WIDTH: Final = 100
+_WIDTHS: Final = {
+    "what": 22,
+    "measured": 17,
     "budget": 7,
-    "baseline": 20,
+    "baseline": 18,
     "it takes": 16,
     "ratio": 6,
     "": 6,

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from syncer.protocol.secret import Secret
 from tests.bench.mesh import NOW, SMALL, WHOLE, Size, changed, large_tree, observations_of
 from tests.meshes import files_of
 from tests.servers.git_http import bare_repository
@@ -48,18 +49,25 @@ def making(what: str) -> Iterator[None]:
     say(f"  {time.perf_counter() - begun:.1f} s")
 
 
-def git(*args: str, within: Path) -> str:
-    """What git says. Raises CalledProcessError."""
-    done = subprocess.run(["git", "-C", str(within), *args], capture_output=True, text=True, check=True)
+def run(*command: str) -> str:
+    """What a program prints. Raises RuntimeError, with what it complained of, if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)[:200]}: {done.stdout}{done.stderr}")
     return done.stdout.strip()
+
+
+def git(*args: str, within: Path) -> str:
+    """What git says; as `run`."""
+    return run("git", "-C", str(within), *args)
 
 
 class Worker:
     """A worker's view of the repository: its copy, and what it keeps between flushes."""
 
-    def __init__(self, url: str, copy: Path) -> None:
+    def __init__(self, url: str, copy: Path, credentials: tuple[str, Secret] | None = None) -> None:
         self.copy = copy
-        self.repository = GitRepository(url, copy=copy, author=ROBOT, seconds=300)
+        self.repository = GitRepository(url, copy=copy, author=ROBOT, credentials=credentials, seconds=300)
         self.warm = Warm()
 
     def look(self) -> tuple[Remote, Tree]:
@@ -74,7 +82,7 @@ class Worker:
         """A commit on main, not pushed."""
         return self.repository.commit(parents=[remote.main], changes=changes, message="A service changes\n", when=NOW)
 
-    def push(self, ref: str, old: CommitId | None, new: CommitId) -> None:
+    def push(self, ref: str, old: CommitId | None, new: CommitId | None) -> None:
         """Move one ref of the remote. Raises RuntimeError if it doesn't."""
         outcome = self.repository.push([Update(ref=ref, old=old, new=new)])[ref]
         if outcome.status != "done":
@@ -87,19 +95,19 @@ class World:
     def __init__(self, folder: Path, *, quick: bool) -> None:
         self.folder = folder
         self.size: Size = SMALL if quick else WHOLE
-        self._quick = quick
+        self.quick = quick
         self._changes = 0
 
     def times(self, wanted: int) -> int:
         """How often to repeat what should be repeated so often."""
-        return min(wanted, 2) if self._quick else wanted
+        return min(wanted, 2) if self.quick else wanted
 
     @cached_property
     def remote(self) -> Path:
         """The mesh as a bare repository, with a short history."""
         with making(f"a repository of {self.size} imports, {HISTORY} commits of history"):
             remote = bare_repository(self.folder / "mesh.git")
-            _first_commit(self.size, remote, self.folder / "first")
+            build(self.size, remote, self.folder / "first")
             worker = Worker(str(remote), self.folder / "first")
             for _ in range(HISTORY):
                 self.merge_a_change(worker)
@@ -140,14 +148,13 @@ class World:
         worker.push(paths.MAIN, remote.main, worker.commit(made.changes, remote))
 
 
-def planned(
-    remote: Remote, tree: Tree, known: Known, said: Mapping[str, object], *, merges: bool = False
-) -> Plan:
+def planned(remote: Remote, tree: Tree, known: Known, said: Mapping[str, object], *, merges: bool = False) -> Plan:
     """The plan as `flush` makes it."""
     return plan(tree, remote.files, said, Memory(), merges=lambda _: merges, known=known)  # type: ignore[arg-type]
 
 
-def _first_commit(size: Size, remote: Path, copy: Path) -> None:
+def build(size: Size, remote: Path, copy: Path) -> None:
+    """A mesh of this size becomes the first commit of a bare repository; `copy` is used for it and stays."""
     tree = large_tree(size)
     rendered = {path: file.data for path, file in render(tree, reach(tree)).items() if file}
     people = GitRepository(str(remote), copy=copy, author=ROBOT, people=True, seconds=300)

@@ -190,15 +190,16 @@ def test_only_clusters_that_main_knows_are_listened_to(border):
         assert border.tests.llen(KEY) == 1
 
 
-def test_a_cluster_without_a_key_is_told_what_to_do(border):
-    border.tests.lpush(
-        KEY_PREFIX + queue("new"), honest(datetime.now(UTC)).replace(b"observations.west", b"observations.new")
-    )
-    border.tests.lpush(KEY_PREFIX + queue("new"), message(["new", *honest_args(datetime.now(UTC))[1:]]))
-    with border.process():
-        wait_until(lambda: border.inbox.refusals().get("new"), what="the refusal")
-        wait_until(lambda: border.inbox.refusals()["new"].reason == "NoKey", what="the reason")
-    assert "peermesh cluster trust new" in border.inbox.refusals()["new"].what
+def test_what_a_cluster_says_before_its_key_is_trusted_waits_for_the_key(border):
+    border.inbox.set_border_keys(BorderKeys(mesh="acme", keys={**KEYS.keys, "west": ()}))
+    with border.process() as running:
+        number = border.push_honest()
+        border.tests.lpush(KEY_PREFIX + queue("east"), b"garbage{")
+        wait_until(lambda: "east" in border.inbox.refusals(), what="another cluster's message")
+        assert (0, 1) == (border.newest(), border.tests.llen(KEY))
+        border.inbox.set_border_keys(KEYS)
+        wait_until(lambda: border.newest() == number or not running.alive, what="what waited")
+    assert "west" not in border.inbox.refusals()
 
 
 def test_of_a_flood_the_newest_are_taken(border):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import re
 import subprocess
 import sys
 
@@ -66,8 +66,14 @@ def test_a_fault_of_ours_is_not_hidden():
 )
 def test_a_wrong_call_ends_with_1_for_2_is_a_promise(arguments):
     said = call(*arguments)
+    assert (1, "", 1) == (said.code, said.stdout, said.stderr.count("\n"))
+    assert re.fullmatch(r"error: .*\. See peermesh.* --help\.\n", said.stderr)
+
+
+def test_peermesh_alone_shows_its_help():
+    said = call()
     assert (1, "") == (said.code, said.stdout)
-    assert "Error: " in said.stderr
+    assert said.stderr.startswith("Usage: peermesh ")
 
 
 def test_a_process_ends_with_the_same_codes_and_no_traceback(tmp_path, after):
@@ -103,18 +109,6 @@ def test_processes_say_what_they_lack():
     said = process("worker", PEERMESH_REPO="")
     assert 3 == said.code
     assert "error: PEERMESH_REPO: it isn't set" in said.stderr
-
-
-def test_ctrl_c_ends_quietly(tmp_path):
-    command = [sys.executable, "-m", "workers.cli", "demo", "--redis-url", f"redis+socket://{tmp_path}/nobody"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        while not running.stdout.readline().startswith("Each cluster says"):
-            assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        assert "\n" == running.stderr.read()
-    assert 130 == running.returncode
 
 
 def test_the_group_is_what_others_import():

@@ -73,6 +73,19 @@ def test_a_mass_withdrawal_is_held_and_ends_with_3(tmp_path, after):
     assert files_in(after) == files_in(tmp_path / "held")
 
 
+def test_a_plan_is_not_written_into_what_it_is_planned_on(mesh):
+    said = call("plan", "--repo", mesh, *sources(), "--write", mesh / "out")
+    assert 1 == said.code
+    assert f"error: {mesh}/out: it lies in the repository {mesh}. Name a folder outside of it." in said.stderr
+    assert not (mesh / "out").exists()
+
+
+def test_what_a_plan_wrote_may_take_the_next_plan(after):
+    before = files_in(after)
+    done("plan", "--repo", after, *sources(), "--write", after)
+    assert before == files_in(after)
+
+
 def test_a_cluster_that_is_not_named_keeps_what_main_has(after):
     assert "Nothing to do" in done("plan", "--repo", after, *sources(MANIFESTS, "west"))
 
@@ -206,6 +219,14 @@ def test_explain_remembers_what_nobody_exports_any_more(tmp_path, after):
     done("plan", "--repo", after, *sources(changed), "--write", after)
     said = done("explain", "payments/ledger", "--repo", after)
     assert "exported by nobody now; east did, and ledger.payments.mesh.internal (240." in said
+
+
+def test_explain_leaves_out_a_fact_that_cannot_be_read_and_says_so(after):
+    (after / "facts/exports/shop/east/catalog.yaml").write_text("kind: Export\n")
+    said = call("explain", "shop/catalog", "--repo", after)
+    assert 0 == said.code
+    assert said.stderr.startswith("note: facts/exports/shop/east/catalog.yaml:1: ")
+    assert "exported by west" in said.stdout
 
 
 @pytest.mark.parametrize(

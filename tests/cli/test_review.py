@@ -152,7 +152,7 @@ def test_a_rejected_proposal_stays_away_until_it_is_reopened(place):
     place.flush()
     assert {"peermesh/clusters/east"} == place.proposals().keys()
     assert "  facts/clusters/west.yaml\n" in done("proposals", "--repo", place.mesh)
-    said = done("proposals", "reopen", "peermesh/clusters/west", "--repo", place.mesh)
+    said = done("proposals", "--repo", place.mesh, "reopen", "peermesh/clusters/west")
     assert "facts/clusters/west.yaml: may be proposed again\n" == said
     place.flush()
     assert {"peermesh/clusters/east", "peermesh/clusters/west"} == place.proposals().keys()

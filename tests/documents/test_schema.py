@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 from workers.documents.kinds import KINDS
 from workers.documents.schema import formats_markdown, json_schema
 
-FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
+ROOT = Path(__file__).parents[2]
+FORMATS = ROOT / "docs" / "formats.md"
+SCHEMAS = ROOT / "repo-template" / ".schema"
+"""In every mesh repository, so that editors find them; `init` copies them with the template."""
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:
@@ -26,6 +30,17 @@ def test_the_documentation_of_formats_is_what_the_types_say(golden):
     if golden:
         FORMATS.write_text(formats_markdown(), encoding="utf-8")
     assert formats_markdown() == FORMATS.read_text(encoding="utf-8")
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("kind", ["Mesh", "Cluster"])
+def test_the_schemas_of_peoples_documents_lie_in_the_template(kind: str, golden):
+    file = SCHEMAS / f"{kind.lower()}.json"
+    schema = json.dumps(json_schema()[kind], indent=2) + "\n"
+    if golden:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(schema, encoding="utf-8")
+    assert schema == file.read_text(encoding="utf-8")
 
 
 def test_each_kind_has_a_schema_of_its_own():

@@ -10,7 +10,7 @@ from typing import Protocol
 from workers.documents import paths
 from workers.git.history import CHANGE
 from workers.outside import CommitId, Outcome, Remote, Repository, Update
-from workers.tree import Changes, blob_id, change_digest
+from workers.tree import BlobChange, Changes, blob_id, change_digest
 
 ROBOT = ("peermesh", "peermesh@example.org")
 PERSON = ("A person", "person@example.org")
@@ -32,6 +32,10 @@ CONTENT: Mapping[str, bytes] = {
 }
 BRANCH = "peermesh/exports/shop"
 CHANGED: Changes = {CART: b"kind: Export # 2\n", CART_IMPORT: b"kind: ServiceEntry # 2\n"}
+CHANGE_OF_BRANCH: BlobChange = {
+    CART_IMPORT: (blob_id(CONTENT[CART_IMPORT]), blob_id(b"kind: ServiceEntry # 2\n")),
+    CART: (blob_id(CONTENT[CART]), blob_id(b"kind: Export # 2\n")),
+}
 
 
 class Clients(Protocol):

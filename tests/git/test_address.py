@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
 from tests.git.acts import ROBOT
 from workers.git import GitRepository
@@ -115,8 +116,6 @@ def test_what_git_starts_is_ended_with_it(tmp_path):
 
 
 def test_without_git_a_person_is_needed(monkeypatch, tmp_path):
-    from syncer.protocol.errors import HumanNeeded
-
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HumanNeeded, match="`git` isn't on PATH"):
         GitRepository("https://git.example/", copy=tmp_path / "copy", author=ROBOT).fetch()

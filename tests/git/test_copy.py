@@ -8,6 +8,7 @@ import pygit2
 import pytest
 
 from syncer.protocol.errors import HumanNeeded, Transient
+from syncer.protocol.secret import Secret
 from tests.git.acts import (
     BRANCH,
     CART,
@@ -24,8 +25,9 @@ from tests.git.acts import (
     push,
     ref,
 )
-from tests.servers.git_http import bare_repository
+from tests.servers.git_http import PASSWORD, USER, bare_repository
 from workers.documents import paths
+from workers.git import GitRepository
 from workers.git import copy as copies
 from workers.git import repository as repositories
 from workers.tree import blob_id
@@ -164,8 +166,6 @@ def _open(pack):
 
 def _again(robot):
     """The same client after a restart: on the copy that it finds."""
-    from workers.git import GitRepository
-
     return GitRepository(robot._copy.address.url, copy=robot._copy.folder, author=robot._author)
 
 
@@ -182,18 +182,13 @@ def test_what_is_damaged_while_it_is_read_is_transient_and_made_again(robot):
     assert CONTENT[CART] == files.read(CART)
 
 
-def test_a_restart_on_the_copy_of_another_remote_makes_it_again(robot, tmp_path, client):
+def test_a_restart_on_the_copy_of_another_remote_makes_it_again(robot, tmp_path):
     other = bare_repository(tmp_path / "other.git", {"mesh/mesh.yaml": b"kind: Mesh # other\n"})
-    from workers.git import GitRepository
-
     moved = GitRepository(str(other), copy=robot._copy.folder, author=PERSON)
     assert b"kind: Mesh # other\n" == moved.fetch().files.read("mesh/mesh.yaml")
-    del client
 
 
 def test_a_folder_with_other_things_in_it_is_nobodys_copy(tmp_path, remote):
-    from workers.git import GitRepository
-
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("the only one\n")
@@ -204,10 +199,20 @@ def test_a_folder_with_other_things_in_it_is_nobodys_copy(tmp_path, remote):
     assert ["thesis.txt"] == [entry.name for entry in mine.iterdir()]
 
 
-def test_an_idle_fetch_is_one_command_and_brings_nothing(client, server, remote):
-    from syncer.protocol.secret import Secret
-    from tests.servers.git_http import PASSWORD, USER
+def test_a_folder_that_can_not_be_made_needs_a_person(tmp_path, remote):
+    (tmp_path / "file").touch()
+    with pytest.raises(HumanNeeded, match=r"can't be written: Not a directory\. Name a folder"):
+        GitRepository(str(remote), copy=tmp_path / "file" / "copy", author=PERSON).fetch()
 
+
+def test_a_copy_that_was_half_thrown_away_is_made_again(robot):
+    folder = robot._copy.folder
+    robot._copy.discard()
+    (folder / "objects").mkdir()
+    assert CONTENT[CART] == _again(robot).fetch().files.read(CART)
+
+
+def test_an_idle_fetch_is_one_command_and_brings_nothing(client, server, remote):
     del remote
     robot = client(server.url("mesh.git"), credentials=(USER, Secret(PASSWORD)))
     robot.fetch()
@@ -218,9 +223,6 @@ def test_an_idle_fetch_is_one_command_and_brings_nothing(client, server, remote)
 
 def test_a_push_asks_for_no_file(client, server, remote):
     """Git would fetch the files that a commit replaces, to send less."""
-    from syncer.protocol.secret import Secret
-    from tests.servers.git_http import PASSWORD, USER
-
     del remote
     robot = client(server.url("mesh.git"), credentials=(USER, Secret(PASSWORD)))
     commit = made(robot, robot.fetch(), CHANGED)

@@ -204,11 +204,11 @@ def test_what_is_reopened_is_forgotten(place, what, forgotten):
     assert {CART, TILL, WEST} - forgotten == {path for path, _ in place.robot.fetch().rejected}
 
 
-def test_what_was_taken_back_can_be_reopened(place):
-    commit_on_main(place.person, {CART: None})
+def test_what_was_taken_back_can_be_reopened_and_the_rest_stays_refused(place):
+    commit_on_main(place.person, {CART: None, WEST: None})
     assert {(CART, blob_id(CONTENT[CART]))} == reopen(place.person, BRANCH, when=LATER)
     seen = place.robot.fetch()
-    assert (frozenset(), frozenset()) == (seen.rejected, seen.taken_back)
+    assert ({(WEST, blob_id(CONTENT[WEST]))}, frozenset()) == (seen.rejected, seen.taken_back)
 
 
 def test_what_is_not_rejected_can_not_be_reopened(place):

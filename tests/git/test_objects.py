@@ -13,7 +13,8 @@ from pygit2.enums import FileMode
 from tests.git.acts import NOW, ROBOT
 from workers.git.address import parse_address
 from workers.git.copy import Copy
-from workers.git.objects import Objects, TreeFiles
+from workers.git.files import TreeFiles
+from workers.git.objects import Objects
 from workers.tree import FilesInMemory, apply, blob_id
 
 NAMES = st.sampled_from(["a", "b", "a.yaml", "a-b", "B", "é", "a0"])

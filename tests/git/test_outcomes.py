@@ -188,6 +188,7 @@ FAILURES = [
     ("fatal: not a git repository: '/var/copy'", "copy", "CopyDamaged"),
     ("fatal: Unable to create '/var/copy/shallow.lock': File exists.", "copy", "CopyDamaged"),
     ("fatal: 'origin' does not appear to be a git repository", "copy", "CopyDamaged"),
+    ("error: some local refs could not be updated; try running", "copy", "CopyDamaged"),
     ("error: https://git.example/mesh.git did not send all necessary objects", "copy", "CopyDamaged"),
     ("fatal: something that nobody has seen yet", "unknown", "GitFailed"),
 ]

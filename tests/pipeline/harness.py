@@ -37,7 +37,6 @@ from workers.documents import paths
 from workers.flush import memory_of
 from workers.forge.git import approve
 from workers.git import GitRepository
-from workers.git.history import CHANGE, trailer
 from workers.inbox import RedisInbox
 from workers.outside import Branch, Remote
 from workers.plan import Plan, plan
@@ -157,16 +156,12 @@ class Pipeline:
         files = self.remote().files
         return {path: files.read(path) for path, _ in files.under("")}
 
-    def robots_commits(self) -> list[tuple[str, frozenset[str]]]:
-        """The robot's commits on main, newest first: each with the digest of its change and the paths it changed."""
+    def robots_commits(self) -> list[frozenset[str]]:
+        """The paths that each commit of the robot on main changed, newest first."""
         repo = pygit2.Repository(str(self.bare))
-        found = []
-        for commit in repo.walk(repo.references[paths.MAIN].target):
-            said = trailer(commit.message, CHANGE)
-            if commit.author.name == ROBOT and said is not None and len(commit.parents) == 1:
-                deltas = repo.diff(commit.parents[0], commit).deltas
-                found.append((said, frozenset(file.path for delta in deltas for file in (delta.old_file, delta.new_file))))
-        return found
+        commits = repo.walk(repo.references[paths.MAIN].target, pygit2.enums.SortMode.TOPOLOGICAL)
+        robots = [commit for commit in commits if commit.author.name == ROBOT and len(commit.parents) == 1]
+        return [_paths(repo.diff(commit.parents[0], commit)) for commit in robots]
 
     def tree(self) -> Tree:
         """The documents of main."""
@@ -226,6 +221,11 @@ class Pipeline:
             time.sleep(0.05)
         return held
 
+    def opened(self, name: str) -> str:
+        """The name of a proposal, as soon as it is open."""
+        self.wait_for(lambda: name in self.branches(), f"a proposal {name}")
+        return name
+
     def wait_until_settled(self, seconds: float = 30, *, hurry: bool = False) -> None:
         """Return when the server shows what the manifests say. `hurry`: sweep every second in place of every ten."""
         rung = 0.0
@@ -251,6 +251,10 @@ class Pipeline:
             client.delete(inbox.LOCK, inbox.ASKED)
 
 
+def _paths(diff: pygit2.Diff) -> frozenset[str]:
+    return frozenset(file.path for delta in diff.deltas for file in (delta.old_file, delta.new_file))
+
+
 @contextmanager
 def pipeline(
     folder: Path,
@@ -259,9 +263,12 @@ def pipeline(
     automatic: Sequence[str] = (),
     heartbeat: float = 300,
     workers: Sequence[str] = ("worker",),
-    start: bool = True,
+    trusted: bool = True,
 ) -> Iterator[Pipeline]:
-    """A running pipeline, all of whose processes are gone at the end; without `start` nobody runs yet."""
+    """A running pipeline, all of whose processes are gone at the end.
+
+    `trusted`: main has the keys of the syncers from the beginning; `heartbeat`: seconds between two of theirs.
+    """
     directories = {name: place.path if isinstance(place, Directory) else place for name, place in clusters.items()}
     passwords = {name: Secret(f"{name}-secret") for name in directories}
     worker, border = Secret("worker-secret"), Secret("border-secret")
@@ -269,9 +276,9 @@ def pipeline(
     with valkey(acl=acl, tcp=True) as broker, git_server(folder / "remote") as server:
         line = Pipeline(folder, directories, broker, server, _environment(folder))
         try:
-            _found(line, automatic)
+            _found(line, automatic, trusted=trusted)
             _define(line, workers=workers, heartbeat=heartbeat)
-            for name in line.processes.names if start else ():
+            for name in line.processes.names:
                 line.processes.start(name)
             yield line
         except BaseException:
@@ -283,7 +290,7 @@ def pipeline(
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """git knows who commits, and nothing of this machine's settings."""
+    """What git knows: who commits, and nothing of this machine's settings."""
     config = folder / "gitconfig"
     config.write_text(f"[user]\n\tname = {PERSON[0]}\n\temail = {PERSON[1]}\n[commit]\n\tgpgSign = false\n")
     return {
@@ -294,7 +301,7 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _found(line: Pipeline, automatic: Sequence[str]) -> None:
+def _found(line: Pipeline, automatic: Sequence[str], *, trusted: bool) -> None:
     """The mesh repository, made as README.md says."""
     line.done("init", str(line.checkout), "--name", MESH)
     for name in line.clusters:
@@ -302,8 +309,9 @@ def _found(line: Pipeline, automatic: Sequence[str]) -> None:
             *("cluster", "add", name, "--repo", str(line.checkout), "--network", name),
             *("--trust-domain", f"{name}.acme.example", "--locality", f"eu/{name}"),
         )
-        key = signing_key(line.folder / f"{name}.key").public
-        line.done("cluster", "trust", name, key, "--repo", str(line.checkout))
+        if trusted:
+            key = signing_key(line.folder / f"{name}.key").public
+            line.done("cluster", "trust", name, key, "--repo", str(line.checkout))
     mesh = line.checkout / paths.MESH
     if automatic:
         text = f"  approval: {{automatic: [{', '.join(automatic)}]}}\n\n  guard:\n"

@@ -99,9 +99,7 @@ class Processes:
 
     def tails(self, lines: int = 15) -> str:
         """The last lines of each log."""
-        return "\n".join(
-            f"--- {name}\n" + "\n".join(self.log(name).splitlines()[-lines:]) for name in self._calls
-        )
+        return "\n".join(f"--- {name}\n" + "\n".join(self.log(name).splitlines()[-lines:]) for name in self._calls)
 
     def end(self) -> None:
         """All of them are gone, with whatever they forked."""

@@ -48,7 +48,7 @@ def test_others_go_on_whatever_a_cluster_pushes(tmp_path):
         assert before == {path: data for path, data in line.main_files().items() if path in before}
 
         clusters["west"].put("shop/cart", account="cart-v2")
-        line.wait_for(lambda: SHOP in line.branches(), "west to be heard again")
+        line.opened(SHOP)
         line.wait_until_settled()
         assert {} == line.inbox.refusals()
 
@@ -63,7 +63,7 @@ def test_what_a_stolen_key_signs_writes_what_its_cluster_may_and_forges_nothing(
         refused = [Refused(namespace="shop", service="x", source="label", reason=name, message=name) for name in bad]
         _push(line, _signed((*offers, _offer("shop", "stolen")), tuple(refused)))
 
-        line.wait_for(lambda: SHOP in line.branches(), "the one good offer")
+        line.opened(SHOP)
         assert all(map(is_ours, line.branches()))
         assert [SHOP] == list(line.branches())
         branch = line.branches()[SHOP]

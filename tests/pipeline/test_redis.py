@@ -6,6 +6,7 @@ from tests.pipeline.directory import Directory, directory
 from tests.pipeline.harness import Pipeline, pipeline
 
 SHOP, BANK = "peermesh/exports/shop", "peermesh/exports/bank"
+TILL = "facts/exports/shop/east/till.yaml"
 
 
 def _clusters(tmp_path) -> tuple[Directory, Directory]:
@@ -29,14 +30,13 @@ def test_a_wiped_redis_leaves_open_proposals_as_they_are_until_the_clusters_are_
 
         line.approve(BANK)
         _worker_looks(line)
-        assert before[f"refs/heads/{SHOP}"] == line.refs()[f"refs/heads/{SHOP}"]
+        ref = f"refs/heads/{SHOP}"
+        assert before[ref] == line.refs()[ref]
 
         west.put("shop/cart", port=9090)
         line.processes.start("syncer west")
-        line.wait_for(lambda: before[f"refs/heads/{SHOP}"] != line.refs()[f"refs/heads/{SHOP}"], "the news of west")
-        assert _blob(line, before, "facts/exports/shop/east/till.yaml") == line.branches()[SHOP].files.blob(
-            "facts/exports/shop/east/till.yaml"
-        )
+        line.wait_for(lambda: before[ref] != line.refs()[ref], "the news of west")
+        assert line.blob(before[ref], TILL) == line.blob(line.refs()[ref], TILL)
         line.processes.start("syncer east")
         line.wait_for(lambda: line.heard("east"), "east")
         line.wait_until_settled()
@@ -55,7 +55,7 @@ def test_what_happens_while_redis_is_away_arrives_when_it_is_back(tmp_path):
         line.broker.restart()
         line.wait_until_settled(60)
         assert {
-            "facts/exports/shop/east/till.yaml",
+            TILL,
             "facts/exports/shop/west/cart.yaml",
             "facts/exports/shop/west/web.yaml",
         } <= set(line.proposed(SHOP))
@@ -63,9 +63,7 @@ def test_what_happens_while_redis_is_away_arrives_when_it_is_back(tmp_path):
 
 def _export_proposals_are_open(line: Pipeline) -> None:
     for name in line.clusters:
-        branch = f"peermesh/clusters/{name}"
-        line.wait_for(lambda branch=branch: branch in line.branches(), branch)
-        line.approve(branch)
+        line.approve(line.opened(f"peermesh/clusters/{name}"))
     line.wait_for(lambda: {SHOP, BANK} == set(line.branches()), "the exports")
     line.wait_until_settled()
     _worker_looks(line)
@@ -77,7 +75,3 @@ def _worker_looks(line: Pipeline) -> None:
     line.wait_for(
         lambda: line.inbox.seen() == line.remote().fingerprint and not line.inbox.marked(), "the worker to look"
     )
-
-
-def _blob(line: Pipeline, refs: dict[str, str], path: str) -> str | None:
-    return line.blob(refs[f"refs/heads/{SHOP}"], path)

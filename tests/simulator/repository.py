@@ -27,7 +27,7 @@ from workers.git.history import (
 )
 from workers.git.objects import Edit, edits
 from workers.outside import CommitId, Outcome, Remote, Update
-from workers.tree import BlobChange, BlobId, Changes, RejectedFacts, blob_id, change_digest
+from workers.tree import BlobChange, BlobId, Changes, Files, RejectedFacts, blob_id, change_digest, compared
 
 _STALE = "stale info"
 
@@ -120,6 +120,9 @@ class MemoryFiles:
         folder = prefix.rstrip("/")
         entry = self.tree.find(folder)
         return entry.walk(f"{folder}/" if folder else "") if isinstance(entry, MemoryTree) else iter(())
+
+    def since(self, older: Files, prefix: str) -> BlobChange:
+        return compared(older, self, prefix)
 
 
 class MemoryRemote:

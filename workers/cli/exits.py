@@ -64,18 +64,27 @@ def _ended(run: Callable[[], object]) -> int:
         code = run()
     except click.ClickException as error:
         # click would end with 2 for a wrong call, and 2 is a promise of ours.
-        error.show()
-        return Exit.BAD
+        code = Exit.BAD
+        _complain_of_call(error)
     except PeermeshError as error:
+        code = exit_of(error)
         screen.complain(error)
-        return exit_of(error)
     except BrokenPipeError:
         # `peermesh … | head`: nobody listens any more. Python would complain again when it flushes.
+        code = Exit.BAD
         sys.stdout = None
-        return Exit.BAD
     except OSError as error:
+        code = Exit.BAD
         screen.complain(f"{error.filename}: {error.strerror}" if error.filename else error)
-        return Exit.BAD
     except (KeyboardInterrupt, click.Abort):
-        return Exit.INTERRUPTED
+        code = Exit.INTERRUPTED
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _complain_of_call(error: click.ClickException) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    more = f" See {context.command_path} --help." if context else ""
+    screen.complain(f"{error.format_message().rstrip('.')}.{more}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from syncer.protocol.errors import PeermeshError, Rejected
 from syncer.protocol.offer import Refused
-from workers.cli.opening import newest_observations
-from workers.cli.rendered import valid_tree
+from workers.cli.opening import newest_observations, readable_tree
 from workers.cli.screen import warn
 from workers.explain import Explanation, explain
 from workers.git.opening import open_files
@@ -15,7 +14,7 @@ from workers.reach import reach
 def explained(repo: str, asked: str, consumer: str | None, redis_url: str | None) -> Explanation:
     """What is known of a host or service. Raises Rejected: nothing is, or there is no such cluster."""
     with open_files(repo) as files:
-        tree = valid_tree(files)
+        tree = readable_tree(files)
     if consumer is not None and consumer not in tree.clusters:
         remedy = f"There are: {', '.join(tree.clusters) or 'none yet'}."
         raise Rejected("UnknownCluster", "no such cluster", subject=consumer, remedy=remedy)

@@ -52,8 +52,10 @@ def plan(repo: str, sources: tuple[str, ...], namespace: str, out: Path | None, 
     """
     from workers.cli.plan_text import show_plan
     from workers.cli.plan_value import plan_value
-    from workers.cli.planning import planned, write_after
+    from workers.cli.planning import planned, refuse_inside, write_after
 
+    if out is not None:
+        refuse_inside(repo, out)
     with progress("planning"), planned(repo, options.pairs(sources, "--from"), namespace) as (files, made):
         if out is not None:
             write_after(out, files, made)

@@ -10,10 +10,12 @@ from syncer.protocol.errors import PeermeshError, Rejected
 from syncer.protocol.observation import Observation, unpack
 from syncer.protocol.secret import Secret
 from workers.cli.screen import warn
+from workers.documents.reading import Invalid
 from workers.git.opening import open_repository
 from workers.inbox import RedisInbox
 from workers.outside import Remote
 from workers.status import Heard, OpenProposal, proposals_of
+from workers.tree import Files, Tree, read_tree
 
 _NOBODY: Final = ("peermesh", "peermesh@localhost.invalid")
 """Reading makes no commit."""
@@ -24,6 +26,20 @@ def open_remote(repo: str) -> Iterator[Remote]:
     """What stands on the remote now."""
     with open_repository(repo, author=_NOBODY) as repository:
         yield repository.fetch()
+
+
+def readable_tree(files: Files) -> Tree:
+    """The documents of a tree, for looking at: facts that can't be read are told and left out.
+
+    Raises:
+        Invalid: something in `mesh/` is wrong.
+    """
+    tree, problems = read_tree(files)
+    if tree is None:
+        raise Invalid(problems)
+    for problem in problems:
+        warn(str(problem))
+    return tree
 
 
 def proposal_on(remote: Remote, branch: str) -> OpenProposal:

@@ -81,6 +81,17 @@ def _observation(tree: Tree, name: str, source: Path, namespace: str) -> Observa
     return observe(DirectoryReader(source, namespace).read(), scope, sequence=next_sequence(0, now), observed_at=now)
 
 
+def refuse_inside(repo: str, out: Path) -> None:
+    """A plan that is written into what was planned on would be planned on the next time.
+
+    Raises:
+        Rejected: `out` lies below the checkout `repo`.
+    """
+    if is_folder(repo) and Path(repo).resolve() in out.resolve().parents:
+        remedy = "Name a folder outside of it."
+        raise Rejected("InsideRepository", f"it lies in the repository {repo}", subject=str(out), remedy=remedy)
+
+
 def write_after(out: Path, files: Files, made: Plan) -> None:
     """Put the tree after the plan into a folder, in place of what was written there before.
 

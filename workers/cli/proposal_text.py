@@ -66,14 +66,11 @@ def _sign(old: object, new: object) -> Text:
     return Text("-", style="red") if new is None else Text("~", style="yellow")
 
 
-def show_diff(remote: Remote, branch: str) -> None:
+def proposal_diff(remote: Remote, branch: str) -> list[str]:
     """Every changed line against main."""
-    files = remote.branches[branch].files
-    change = remote.branches[branch].change
-    say()
-    show_diff_lines(
-        diff_lines(remote.files, {path: None if new is None else files.read(path) for path, (_, new) in change.items()})
-    )
+    files, change = remote.branches[branch].files, remote.branches[branch].change
+    new = {path: None if blob is None else files.read(path) for path, (_, blob) in change.items()}
+    return list(diff_lines(remote.files, new))
 
 
 def show_diff_lines(lines: Iterable[str]) -> None:

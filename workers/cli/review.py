@@ -35,14 +35,13 @@ Examples:
 @options.output("json", "yaml")
 def status(repo: str, redis_url: str | None, output: str) -> None:
     """Show clusters, open proposals, and what is wrong."""
-    from workers.cli.opening import heard, open_remote
-    from workers.cli.rendered import valid_tree
+    from workers.cli.opening import heard, open_remote, readable_tree
     from workers.cli.status_text import show_status, status_value
     from workers.reach import reach
     from workers.status import status as status_of
 
     with progress("looking"), open_remote(repo) as remote:
-        tree = valid_tree(remote.files)
+        tree = readable_tree(remote.files)
         found = status_of(tree, reach(tree), remote, heard(redis_url))
     if output == "text":
         show_status(found, datetime.now(UTC))
@@ -70,6 +69,7 @@ def proposals(context: click.Context, repo: str, output: str, *, exit_code: bool
     from workers.status import proposals_of
 
     if context.invoked_subcommand is not None:
+        context.default_map = {context.invoked_subcommand: {"repo": repo}}
         return Exit.DONE
     with progress("looking"), open_remote(repo) as remote:
         found, rejected = proposals_of(remote), remote.rejected | remote.taken_back
@@ -112,20 +112,20 @@ Examples:
 @options.output("json", "yaml")
 def show(branch: str, repo: str, output: str, *, diff: bool) -> None:
     """Show a proposal as people review it."""
-    from workers.cli.opening import open_remote
-    from workers.cli.proposal_text import show_diff, show_proposal
+    from workers.cli.opening import open_remote, proposal_on
+    from workers.cli.proposal_text import proposal_diff, show_diff_lines, show_proposal
     from workers.cli.status_text import proposal_value
 
     with progress("looking"), open_remote(repo) as remote:
-        from workers.cli.opening import proposal_on
-
         proposal = proposal_on(remote, branch)
-        if output != "text":
-            give(proposal_value(proposal), output)
-            return
-        show_proposal(proposal)
-        if diff:
-            show_diff(remote, branch)
+        lines = proposal_diff(remote, branch) if diff else []
+    if output != "text":
+        give(proposal_value(proposal), output)
+        return
+    show_proposal(proposal)
+    if lines:
+        say()
+        show_diff_lines(lines)
     if proposal.merges and not proposal.foreign:
         say()
         say(f"peermesh approve {branch} --digest {proposal.digest} --repo {shlex.quote(repo)}", "dim")

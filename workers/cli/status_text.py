@@ -13,7 +13,7 @@ import msgspec
 from rich.text import Text
 
 from workers.cli.proposal_text import classes_text
-from workers.cli.screen import say, say_indented, table
+from workers.cli.screen import say, say_indented, say_item, table
 from workers.status import ClusterStatus, OpenProposal, Status
 from workers.tree import RejectedFacts
 
@@ -34,8 +34,11 @@ def show_status(status: Status, now: datetime) -> None:
         _show_trouble(cluster)
     say()
     show_proposals(status.proposals)
-    for subject, what in sorted(status.heard.said.items()) if status.heard else ():
-        say_indented(Text.assemble((subject, "cyan"), " ", what), 0)
+    said = sorted(status.heard.said.items()) if status.heard else []
+    if said:
+        say("What the worker tells", "bold")
+    for subject, what in said:
+        say_item("- ", Text.assemble((subject, "cyan"), ": ", what))
     show_rejected(status.rejected)
 
 

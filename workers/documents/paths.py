@@ -14,6 +14,7 @@ from workers.documents.kinds import Cluster, ClusterFacts, Document, Export, Hos
 MESH: Final = "mesh/mesh.yaml"
 CLUSTERS: Final = "mesh/clusters/"
 FACTS: Final = "facts/"
+CLUSTER_FACTS: Final = "facts/clusters/"
 RENDERED: Final = "clusters/"
 IMPORTS_NAMESPACE: Final = "peermesh-imports"
 

@@ -94,9 +94,9 @@ def reject(repository: Repository, name: str, *, when: datetime) -> RejectedFact
 
 
 def reopen(repository: Repository, what: str, *, when: datetime) -> RejectedFacts:
-    """Forget rejected facts: those of a branch, or those at or below a path. Returns what was forgotten.
+    """Forget rejected facts, and those that people took back: of a branch, or at or below a path. Returns them.
 
-    People's commits on main up to now count as looked at, so that what they took back may be proposed again, too.
+    Main counts as looked at from now on, so what else was taken back is remembered with the rejected facts.
 
     Raises:
         Rejected: nothing of that is rejected.
@@ -108,7 +108,7 @@ def reopen(repository: Repository, what: str, *, when: datetime) -> RejectedFact
         forgotten = frozenset((path, blob) for path, blob in known if f"{path}/".startswith(_facts_of(what)))
         if not forgotten:
             raise Rejected("NotRejected", "nothing of this is rejected", subject=what)
-        remembered = repository.remember(remote.rejected - forgotten, remote=remote, when=when)
+        remembered = repository.remember(known - forgotten, remote=remote, when=when)
         if _landed(repository, [Update(ref=paths.REJECTED, old=remote.refs.get(paths.REJECTED), new=remembered)]):
             return forgotten
     raise _moving(what)

@@ -40,7 +40,7 @@ _NEGOTIATED: Final = ("-c", "push.negotiate=true")
 _MOVED_BACK: Final = re.compile(r"! \[rejected\]\s+main\s+-> main\s")
 _FETCHES_PER_MAINTENANCE: Final = 20
 _MARK: Final = "peermesh-copy"
-"""A file in the folder: without it nothing is removed, whatever the settings call a copy."""
+"""A file in the folder of a copy: without it nothing is removed, whatever the settings call a copy."""
 
 
 class Damaged(Exception):
@@ -75,10 +75,14 @@ class Copy:
         return self._repo
 
     def discard(self) -> None:
-        """Throw it away; the next use makes it again."""
+        """Throw it away; the next use makes it again. The mark stays, should we be ended half-way."""
         self._repo = None
         if (self.folder / _MARK).exists():
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for entry in self.folder.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry.name != _MARK:
+                    entry.unlink(missing_ok=True)
 
     @contextmanager
     def mended(self) -> Iterator[None]:
@@ -180,8 +184,13 @@ class Copy:
         return None
 
     def _made(self) -> Any:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / _MARK).touch()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _MARK).touch()
+        except OSError as error:
+            what = f"the folder for the copy of the repository can't be written: {error.strerror}"
+            remedy = "Name a folder that this process may write."
+            raise HumanNeeded("NoCopyFolder", what, subject=str(self.folder), remedy=remedy) from error
         repo = pygit2.init_repository(str(self.folder), bare=True, initial_head="main")
         repo.config["remote.origin.url"] = self.address.url
         return repo

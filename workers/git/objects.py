@@ -1,4 +1,4 @@
-"""Git's objects as values: trees as dicts, files found, walked, compared and replaced in them.
+"""Git's objects as values: trees as dicts, in which files are found, walked, compared and replaced.
 
 Knows the bytes of objects and of a pack (gitformat-pack(5)). Knows no refs and no history. A tree that was read once is
 kept: trees that two commits share are read once for both. What is written waits until all of it is stored as one pack:
@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from workers.git.copy import Copy, Damaged, damage
+from workers.git.copy import Copy, damage
 from workers.outside import CommitId
 from workers.tree import BlobChange, BlobId
 
@@ -49,6 +49,11 @@ class Entry(NamedTuple):
     def blob(self) -> BlobId | None:
         """The file that it leads to; links count as files, and so do submodules (with the id of their commit)."""
         return None if self.mode == _FOLDER else BlobId(self.id.hex())
+
+    @property
+    def is_submodule(self) -> bool:
+        """Whether there is no file behind it that could be read."""
+        return self.mode == _SUBMODULE
 
 
 @dataclass(kw_only=True)
@@ -93,13 +98,13 @@ class Objects:
         """The files that these paths lead to, as far as there are any: no folder, no submodule."""
         for path in paths:
             entry = self.find(root, path)
-            if entry and entry.blob and entry.mode != _SUBMODULE:
+            if entry and entry.blob and not entry.is_submodule:
                 yield entry.blob
 
     def blobs_under(self, root: TreeId, folder: str) -> Iterator[BlobId]:
         """All files below a folder."""
         for _, entry in self.walk(root, folder):
-            if entry.mode != _SUBMODULE:
+            if not entry.is_submodule:
                 yield BlobId(entry.id.hex())
 
     def walk(self, root: TreeId, folder: str) -> Iterator[tuple[str, Entry]]:
@@ -125,6 +130,7 @@ class Objects:
         self, tree: TreeId, parents: Iterable[CommitId], message: str, *, author: tuple[str, str], when: datetime
     ) -> CommitId:
         """A commit; the same arguments give the same id. Both time stamps are `when`, in UTC."""
+        assert when.tzinfo is not None, when
         name, email = ("".join(char for char in part if char not in "<>\n\0").strip() for part in author)
         who = f"{name} <{email}> {int(when.timestamp())} +0000"
         head = [f"tree {tree.hex()}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}"]
@@ -210,52 +216,6 @@ class Objects:
                 continue
             entries[name.encode()] = new
         return bytes.fromhex(self._write("tree", _tree_bytes(entries))) if entries else None
-
-
-class TreeFiles:
-    """`workers.tree.Files` of a commit, read where and when it is asked. Raises Transient where the copy is damaged.
-
-    `together`: paths of which all are wanted where one is. A file that isn't here yet is brought with them, or else
-    with all that is missing in its uppermost folder, so that reading makes few requests.
-    """
-
-    def __init__(self, objects: Objects, root: TreeId, together: Collection[str] = ()) -> None:
-        self.root = root
-        self.together = together
-        self._objects = objects
-
-    def blob(self, path: str) -> BlobId | None:
-        with self._objects.copy.mended():
-            entry = self._objects.find(self.root, path)
-        return entry.blob if entry else None
-
-    def read(self, path: str) -> bytes:
-        with self._objects.copy.mended():
-            entry = self._objects.find(self.root, path)
-            if entry is None or entry.blob is None:
-                raise KeyError(path)
-            if entry.mode == _SUBMODULE:
-                return b"Subproject commit %s\n" % entry.blob.encode()  # as git shows it in a diff
-            return self._content(path, entry.blob)
-
-    def under(self, prefix: str) -> Iterator[tuple[str, BlobId]]:
-        with self._objects.copy.mended():
-            for path, entry in self._objects.walk(self.root, prefix.rstrip("/")):
-                yield path, BlobId(entry.id.hex())
-
-    def _content(self, path: str, blob: BlobId) -> bytes:
-        data = self._objects.read(blob)
-        if data is None:
-            top, slash, _ = path.partition("/")
-            if path in self.together:
-                wanted = self._objects.blobs(self.root, self.together)
-            else:
-                wanted = self._objects.blobs_under(self.root, top) if slash else iter([blob])
-            self._objects.bring(wanted)
-            data = self._objects.read(blob)
-        if data is None:
-            raise Damaged(f"file {blob} didn't come")
-        return data
 
 
 _NOTHING: Final = Entry(_FOLDER, b"")

@@ -252,7 +252,7 @@ _TABLE: Final = (
     _row(
         r"^(fatal|error): (bad object|object file|loose object|unable to read|missing (blob|tree|commit)|not a git repo"
         r"|Unable to create|cannot lock ref|bad config|packfile|pack has|invalid object|shallow file has changed"
-        r"|bad shallow|.*did not send all necessary objects|.*is corrupt)",
+        r"|bad shallow|some local refs could not be updated|.*did not send all necessary objects|.*is corrupt)",
         _DAMAGED,
     ),
     _row(

@@ -15,6 +15,7 @@ from syncer.protocol.secret import Secret
 from workers.documents import paths
 from workers.git.address import parse_address
 from workers.git.copy import DEPTH, Copy, Damaged
+from workers.git.files import TreeFiles
 from workers.git.history import (
     base_is_certain,
     branch_of,
@@ -27,7 +28,7 @@ from workers.git.history import (
     taken_back,
 )
 from workers.git.log import GitLog
-from workers.git.objects import Objects, TreeFiles
+from workers.git.objects import Objects
 from workers.git.push import push
 from workers.outside import Branch, CommitId, Outcome, Remote, Update
 from workers.tree import Changes, RejectedFacts, change_digest

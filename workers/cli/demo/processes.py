@@ -105,4 +105,8 @@ def processes(logs: Path) -> Iterator[Processes]:
     try:
         yield running
     finally:
+        # A second Ctrl-C, out of impatience, must not leave half of them.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         running.end()
+        for number, handler in before.items():
+            signal.signal(number, handler)

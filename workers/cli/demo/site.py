@@ -6,6 +6,7 @@ Knows how they are laid out in a folder, and the edits that the story makes. Sta
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,13 +50,15 @@ class Site:
 
     # --- what happens to the manifests
 
-    def replace(self, manifest: str, old: str, new: str) -> None:
-        """Change a text in `<cluster>/<file>`, in one step, as an editor does."""
+    def edit(self, manifest: str, changes: Mapping[str, str]) -> None:
+        """Change texts in `<cluster>/<file>`, in one step, as an editor does."""
         path = self.folder / "manifests" / manifest
         text = path.read_text()
-        assert old in text, manifest
+        for old, new in changes.items():
+            assert old in text, manifest
+            text = text.replace(old, new)
         beside = path.with_suffix(".edited")  # no manifest by its name
-        beside.write_text(text.replace(old, new))
+        beside.write_text(text)
         beside.replace(path)
 
     def take_away(self, cluster: str, names: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ from workers.cli.demo.processes import Processes
 from workers.cli.screen import say_item
 from workers.forge.git import approve
 from workers.git import GitRepository
-from workers.outside import Branch, Remote
+from workers.outside import Remote
 from workers.status import OpenProposal, proposals_of
 
 T = TypeVar("T")
@@ -56,13 +56,13 @@ class Stage:
     def proposal(self, branch: str, *facts: str) -> OpenProposal:
         """The proposal of a branch, as soon as it changes (at least) these facts."""
 
-        def complete(remote: Remote) -> Branch | None:
-            found = remote.branches.get(branch)
-            return found if found and found.merges and found.change.keys() >= set(facts) else None
+        def complete(remote: Remote) -> OpenProposal | None:
+            found = (proposal for proposal in proposals_of(remote) if proposal.branch == branch)
+            return next((one for one in found if one.merges and one.change.keys() >= set(facts)), None)
 
-        self.until(f"proposal {branch}", complete)
+        proposal = self.until(f"proposal {branch}", complete)
         self.tell_events()
-        return next(proposal for proposal in proposals_of(self.remote()) if proposal.branch == branch)
+        return proposal
 
     def approve(self, proposal: OpenProposal) -> None:
         """Merge it, as `peermesh approve` does, and let the worker look at once."""

@@ -82,14 +82,11 @@ def _first_exports(stage: Stage) -> None:
 
 def _change(stage: Stage, site: Site) -> None:
     _chapter("A team adds a port to the cart and runs it under another service account")
-    site.replace(
-        "west/cart.yaml",
-        "  - {name: http, port: 8080, targetPort: 8080}\n",
-        "  - {name: http, port: 8080, targetPort: 8080}\n  - {name: grpc-events, port: 9090, targetPort: 9090}\n",
-    )
-    site.replace("west/cart.yaml", "serviceAccountName: cart\n", "serviceAccountName: cart-v2\n")
-    path = "facts/exports/shop/west/cart.yaml"
-    proposal = stage.proposal(paths.exports_branch("shop"), path)
+    ports = "  - {name: http, port: 8080, targetPort: 8080}\n"
+    more = f"{ports}  - {{name: grpc-events, port: 9090, targetPort: 9090}}\n"
+    account = "serviceAccountName: cart\n"
+    site.edit("west/cart.yaml", {ports: more, account: "serviceAccountName: cart-v2\n"})
+    proposal = stage.proposal(paths.exports_branch("shop"), "facts/exports/shop/west/cart.yaml")
     say()
     show_proposal(proposal, way_back=False)
     say()
@@ -98,7 +95,7 @@ def _change(stage: Stage, site: Site) -> None:
 
 def _withdrawal(stage: Stage, site: Site) -> None:
     _chapter("Another team withdraws its ledger: the label goes")
-    site.replace("east/ledger.yaml", '    peermesh.io/export: "true"\n', "")
+    site.edit("east/ledger.yaml", {'    peermesh.io/export: "true"\n': ""})
     proposal = stage.proposal(paths.exports_branch("payments"), "facts/exports/payments/east/ledger.yaml")
     say()
     show_proposal(proposal, way_back=False)

@@ -1,0 +1,74 @@
+"""A new worker: what it fetches, and how long it takes until it can plan."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tests.bench.figures import Figures, Timed, of_times, timed
+from tests.bench.mesh import observations_of
+from tests.bench.report import Row
+from tests.bench.world import HISTORY, Worker, World, git, making, planned
+
+_SECONDS: Final = 2.0
+_MEGABYTES: Final = 10.0
+
+
+def rows(world: World) -> Iterator[Row]:
+    """Fetched, read, planned; each from the very beginning."""
+    remote = world.remote
+    fetched: list[Timed] = []
+    ready: list[Timed] = []
+    full: list[Timed] = []
+    sizes: list[tuple[float, float]] = []
+    for number in range(world.times(3)):
+        copy, clone = world.folder / f"new-{number}", world.folder / f"clone-{number}"
+        with making(f"a new worker ({number + 1})"):
+            worker = Worker(str(remote), copy)
+            fetched.append(timed(worker.look))
+            ready.append(_sum(fetched[-1], timed(lambda to=worker: _first_plan(to))))  # type: ignore[misc]
+            full.append(timed(lambda to=clone: _clone(remote, to)))  # type: ignore[misc]
+        sizes.append((_megabytes(copy), _megabytes(clone)))
+        shutil.rmtree(copy)
+        shutil.rmtree(clone)
+    baseline = f"a full bare clone, {HISTORY} commits of history"
+    yield Row(
+        what="a new worker: what it fetches",
+        measured=Figures(values=tuple(ours for ours, _ in sizes), unit="MB"),
+        budget=_MEGABYTES,
+        baseline=baseline,
+        beside=Figures(values=tuple(theirs for _, theirs in sizes), unit="MB"),
+    )
+    yield Row(
+        what="a new worker: fetched and read",
+        measured=of_times(fetched),
+        budget=_SECONDS,
+        baseline=f"{baseline}, nothing read",
+        beside=of_times(full),
+    )
+    yield Row(
+        what="a new worker: its first plan made",
+        measured=of_times(ready),
+        budget=_SECONDS,
+        baseline=f"{baseline}, nothing read",
+        beside=of_times(full),
+    )
+
+
+def _first_plan(worker: Worker) -> None:
+    remote, tree = worker.look()
+    planned(remote, tree, worker.warm.known, observations_of(tree))
+
+
+def _clone(remote: Path, folder: Path) -> None:
+    git("clone", "--quiet", "--bare", remote.as_uri(), str(folder), within=remote.parent)
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1_000_000
+
+
+def _sum(one: Timed, other: Timed) -> Timed:
+    return Timed(wall=one.wall + other.wall, cpu=one.cpu + other.cpu)
