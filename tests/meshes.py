@@ -230,8 +230,15 @@ def completed(tree: Tree) -> Tree:
 def documents_of(tree: Tree) -> tuple[Document, ...]:
     """All documents of a tree, by path."""
     exports = (made for by_cluster in tree.facts.exports.values() for made in by_cluster.values())
-    known = (*tree.facts.clusters.values(), *exports, *tree.facts.hosts.values())
-    return tuple(sorted((tree.mesh, *tree.clusters.values(), *known), key=paths.path_of))
+    facts = tree.facts
+    found: list[Document] = [
+        tree.mesh,
+        *tree.clusters.values(),
+        *facts.clusters.values(),
+        *exports,
+        *facts.hosts.values(),
+    ]
+    return tuple(sorted(found, key=paths.path_of))
 
 
 def files_of(tree: Tree) -> dict[str, bytes]:

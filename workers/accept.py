@@ -6,25 +6,34 @@ refused by name, and only that offer.
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import UNSET
 
 from syncer.protocol.names import is_label, is_subdomain
-from syncer.protocol.observation import Foreign, GatewayAddress, ObservedGateway
+from syncer.protocol.observation import Foreign, ObservedGateway
 from syncer.protocol.offer import Offer, Port, Refused
-from workers.documents.fact_rules import PROTOCOLS
+from workers.documents.grammar import (
+    PROTOCOLS,
+    is_consumer,
+    is_foreign,
+    is_gateway_address,
+    is_ip,
+    is_port_number,
+    is_selector_text,
+    is_time,
+)
 
 MAX_VALUES: Final = 256
 """Ports, identities, consumers or hosts of one export; an EndpointSlice of 1,000 pods has far fewer identities."""
-_CONSUMER = re.compile(r"[A-Za-z0-9._/-]{1,316}=[A-Za-z0-9._-]{0,63}")
-_SELECTOR = re.compile(r"[A-Za-z0-9._/-]{0,316}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_REASON = re.compile(r"[A-Za-z]{1,40}")
+
+
+MAX_ADDRESSES: Final = 16
+"""Of one gateway: weights of endpoints are multiples of their number."""
+MAX_FOREIGN: Final = 1000
+"""People's own objects of one cluster that are looked at."""
 
 
 class Unacceptable(Exception):
@@ -63,16 +72,16 @@ def is_key(offer: Offer) -> bool:
 def accept(offer: Offer) -> Said:
     """Check every value of an offer. Raises Unacceptable, naming the first that can't be."""
     since = offer.since if isinstance(offer.since, str) else None
-    if since is not None and not _TIME.fullmatch(since):
+    if since is not None and not is_time(since):
         raise Unacceptable("BadTime", f"since is {since[:40]!r}, not a time like 2026-01-31T08:00:00Z")
     accounts = () if offer.service_accounts is UNSET else offer.service_accounts
     consumers = None if offer.consumers is UNSET or offer.consumers is None else offer.consumers
     hosts = None if offer.hosts is UNSET or offer.hosts is None else offer.hosts
     selector = None if offer.selector is UNSET else offer.selector
     _all("service account", accounts, is_subdomain)
-    _all("consumer", consumers or (), lambda value: is_label(value) or _CONSUMER.fullmatch(value) is not None)
+    _all("consumer", consumers or (), is_consumer)
     _all("host", hosts or (), is_subdomain)
-    _all("selector", [text for pair in (selector or {}).items() for text in pair], _SELECTOR.fullmatch)
+    _all("selector", [text for pair in (selector or {}).items() for text in pair], is_selector_text)
     return Said(
         since=since,
         ports=_ports(offer.ports),
@@ -83,12 +92,12 @@ def accept(offer: Offer) -> Said:
     )
 
 
-def _all(what: str, values: Iterable[str], good: object) -> None:
+def _all(what: str, values: Iterable[str], good: Callable[[str], bool]) -> None:
     values = list(values)
     if len(values) > MAX_VALUES:
         raise Unacceptable("TooMany", f"{len(values)} values for {what}; at most {MAX_VALUES}")
     for value in values:
-        if not good(value):  # type: ignore[operator]
+        if not good(value):
             raise Unacceptable("BadName", f"{what} {value[:80]!r} isn't a name that Kubernetes allows")
 
 
@@ -97,7 +106,7 @@ def _ports(ports: tuple[Port, ...]) -> tuple[Port, ...]:
         raise Unacceptable("NoPort", "no port that can be exported")
     _all("port", [port.name for port in ports], is_label)
     for port in ports:
-        if not 1 <= port.number <= 65535 or not 1 <= port.target_port <= 65535:
+        if not (is_port_number(port.number) and is_port_number(port.target_port)):
             raise Unacceptable("BadPort", f"port {port.name}: {port.number} or its target isn't between 1 and 65535")
         if port.protocol is not None and port.protocol not in PROTOCOLS:
             raise Unacceptable("BadProtocol", f"port {port.name}: protocol {port.protocol[:40]!r} isn't one of Istio's")
@@ -108,42 +117,16 @@ def _ports(ports: tuple[Port, ...]) -> tuple[Port, ...]:
 
 
 def accept_gateway(gateway: ObservedGateway) -> ObservedGateway:
-    """The gateway with those addresses that are addresses."""
+    """The gateway with those addresses that are addresses; without any if they are too many to be true."""
+    addresses = {address for address in gateway.addresses if is_gateway_address(address)}
     return ObservedGateway(
-        addresses=tuple(sorted({address for address in gateway.addresses if _is_address(address)}, key=repr)),
-        cluster_ip=gateway.cluster_ip if gateway.cluster_ip and _is_ip(gateway.cluster_ip) else None,
-        cluster_port=gateway.cluster_port if 1 <= (gateway.cluster_port or 0) <= 65535 else None,
+        addresses=tuple(sorted(addresses, key=repr)) if len(addresses) <= MAX_ADDRESSES else (),
+        cluster_ip=gateway.cluster_ip if gateway.cluster_ip and is_ip(gateway.cluster_ip) else None,
+        cluster_port=gateway.cluster_port if is_port_number(gateway.cluster_port or 0) else None,
         wildcard=gateway.wildcard,
     )
 
 
-def _is_address(address: GatewayAddress) -> bool:
-    if not 1 <= address.port <= 65535:
-        return False
-    if address.ip is not None:
-        return address.host is None and _is_ip(address.ip)
-    return address.host is not None and is_subdomain(address.host)
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def accept_foreign(foreign: Iterable[Foreign]) -> tuple[Foreign, ...]:
-    """People's own objects whose names are names, sorted."""
-    return tuple(
-        sorted(
-            {
-                entry
-                for entry in foreign
-                if is_label(entry.namespace)
-                and is_subdomain(entry.name)
-                and is_subdomain(entry.host)
-                and _REASON.fullmatch(entry.kind)
-            }
-        )
-    )
+    """People's own objects whose names are names, sorted; the first MAX_FOREIGN of them."""
+    return tuple(sorted(set(filter(is_foreign, foreign)))[:MAX_FOREIGN])

@@ -68,10 +68,10 @@ def inner_app(settings: Settings, make: Callable[[Settings], Centre]) -> Celery:
 
     @app.task(name=SWEEP, shared=False)  # type: ignore[untyped-decorator]
     def sweep() -> None:
-        metrics.LAST_SWEEP.set_to_current_time()
         try:
             if centre().sweep(datetime.now(UTC)):
                 ask_flush(app, centre().inbox)
+            metrics.LAST_SWEEP.set_to_current_time()
             tell_sweep("")
         except PeermeshError as error:
             tell_sweep(f"sweep stopped, {error.reason}: {error}")

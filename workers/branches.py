@@ -25,14 +25,25 @@ EMPTY_FOR = timedelta(minutes=10)
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """`merge`: proposals to commit on main, in order; `push`: branches to make or make again; `close`: branches that
-    go, with the reason; `troubles`: what people must know, by branch.
+    """`proposals`: what to commit, in the order of the plan, each on what merged before it: on main if its branch is in
+    `merged`, else on its branch; `close`: open branches that go, with the reason; `troubles`: what people must know, by
+    branch.
     """
 
-    merge: tuple[Proposal, ...]
-    push: tuple[Proposal, ...]
+    proposals: tuple[Proposal, ...]
+    merged: frozenset[str]
     close: Mapping[str, str]
     troubles: Mapping[str, str]
+
+    @property
+    def merge(self) -> tuple[Proposal, ...]:
+        """What goes to main at once."""
+        return tuple(proposal for proposal in self.proposals if proposal.branch in self.merged)
+
+    @property
+    def push(self) -> tuple[Proposal, ...]:
+        """What goes to a branch, to be made or made again."""
+        return tuple(proposal for proposal in self.proposals if proposal.branch not in self.merged)
 
 
 def is_ours(branch: str) -> bool:
@@ -60,24 +71,31 @@ def contained(branch: Branch, remote: Remote) -> bool:
     return all(remote.files.blob(path) == new for path, (_, new) in branch.change.items())
 
 
-def moves(plan: Plan, remote: Remote, empty_since: Mapping[str, datetime], now: datetime) -> Moves:
-    """What to do with which branch. `empty_since`: since when nothing is left of the branches that `empty` named."""
+def moves(
+    plan: Plan, remote: Remote, empty_since: Mapping[str, datetime], closed: frozenset[str], now: datetime
+) -> Moves:
+    """What to do with which branch.
+
+    `empty_since`: since when nothing is left of the branches that `empty` named; `closed`: branches whose proposal
+    people closed without merging it.
+    """
     troubles = {
         proposal.branch: trouble for proposal in plan.proposals if (trouble := _trouble(proposal, plan, remote))
     }
-    merge = tuple(proposal for proposal in plan.proposals if proposal.branch in plan.merged)
-    push = tuple(
+    proposals = tuple(
         proposal
         for proposal in plan.proposals
-        if proposal.branch not in plan.merged and proposal.branch not in troubles and _differs(proposal, remote)
+        if proposal.branch in plan.merged or (proposal.branch not in troubles and _differs(proposal, remote))
     )
-    pushed = {proposal.branch for proposal in push}
+    pushed = {proposal.branch for proposal in proposals if proposal.branch not in plan.merged}
     wanted = plan.untouched.union(proposal.branch for proposal in plan.proposals)
     close: dict[str, str] = {}
     for name, branch in remote.branches.items():
         if not is_ours(name) or name in pushed:
             continue
-        if name in plan.merged:
+        if name in closed:
+            close[name] = "people closed it without merging"
+        elif name in plan.merged:
             close[name] = "merged by the robot: all its classes are automatic"
         elif contained(branch, remote):
             close[name] = "main has all of it"
@@ -85,7 +103,7 @@ def moves(plan: Plan, remote: Remote, empty_since: Mapping[str, datetime], now: 
             since = empty_since.get(name)
             if since is None or now - since >= EMPTY_FOR:
                 close[name] = "nothing is left of it"
-    return Moves(merge=merge, push=push, close=close, troubles=troubles)
+    return Moves(proposals=proposals, merged=frozenset(plan.merged), close=close, troubles=troubles)
 
 
 def _trouble(proposal: Proposal, plan: Plan, remote: Remote) -> str:
@@ -106,9 +124,9 @@ def _differs(proposal: Proposal, remote: Remote) -> bool:
     return branch is None or not branch.merges or change_digest(branch.change) != proposal.digest
 
 
-def rejected_after(remote: Remote, plan: Plan, closed: Iterable[str]) -> RejectedFacts:
-    """The refused facts to remember: those from before that main doesn't hold, those taken back, those of proposals
-    that people closed without merging.
+def rejected_after(remote: Remote, closed: Iterable[str]) -> RejectedFacts:
+    """The refused facts to remember: those from before, those taken back, and those of proposals that people closed
+    without merging; but not what main holds again.
     """
     from_closed = {
         (path, new)
@@ -117,7 +135,7 @@ def rejected_after(remote: Remote, plan: Plan, closed: Iterable[str]) -> Rejecte
         for path, (_, new) in remote.branches[name].change.items()
         if is_refusable(path)
     }
-    remembered = remote.rejected | from_closed | (plan.rejected & remote.taken_back)
+    remembered = remote.rejected | remote.taken_back | from_closed
     return frozenset((path, blob) for path, blob in remembered if remote.files.blob(path) != blob)
 
 

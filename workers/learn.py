@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
-from syncer.protocol.names import Namespace, ServiceKey, ServiceName
+from syncer.protocol.names import Namespace, ServiceKey, ServiceName, is_label
 from syncer.protocol.observation import Observation, ObservedGateway
 from syncer.protocol.offer import EXPORTS_NOTHING, GATEWAY, Offer, Refused
 from workers.accept import Unacceptable, accept, accept_foreign, accept_gateway, is_key
@@ -248,7 +248,7 @@ def _cluster_facts(cluster: str, observation: Observation, committed: ClusterFac
         )
     spec = ClusterFactsSpec(
         gateway=gateway,
-        sources=tuple(sorted({*old.sources, *observation.sources})),
+        sources=tuple(sorted({*old.sources, *filter(is_label, observation.sources)})),
         foreign=old.foreign if observation.foreign is UNSET else accept_foreign(observation.foreign),
     )
     return (

@@ -1,6 +1,6 @@
 """Sentences: a change of reach as people read it, in Markdown.
 
-Knows checked names and reach. What comes from a cluster as free text (`Refused.message`) is escaped here; nothing else
+Knows checked names and reach. What comes from a cluster as free text (`Refused.message`) is quoted here; nothing else
 needs it. Bounded, so that no forge refuses a body.
 """
 
@@ -20,13 +20,12 @@ from workers.reach import Block, PortWay, Provider, Reach, Way
 MAX_BODY: Final = 60_000
 """Characters of a body; GitHub and Gitea refuse more than 65,536 (4-byte) characters."""
 _FEW: Final = 5
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~@]|^-)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
-def escaped(text: str) -> str:
-    """Free text from a cluster: one line of at most 300 characters without Markdown, mentions or control characters."""
-    return _SPECIAL.sub(r"\\\1", _CONTROL.sub(" ", text)[:300])
+def quoted(text: str, most: int = 300) -> str:
+    """Free text from a cluster as code, in one line: no Markdown, mention or link of it takes effect."""
+    return f"`{_CONTROL.sub(' ', text)[:most].replace('`', chr(39)).strip() or ' '}`"
 
 
 def clusters(names: Sequence[str]) -> str:
@@ -134,10 +133,10 @@ def _port_differences(way: WayChange) -> list[str]:
 
 def refusal(cluster: str, refused: Refused) -> str:
     """Why something that people asked to export isn't. All of it is text from a cluster."""
-    subject = "/".join(name if is_label(name) else escaped(name)[:80] for name in (refused.namespace, refused.service))
-    return f"{subject} in {cluster}: {escaped(refused.reason)[:40]}" + (
-        f" ({escaped(refused.message)})" if refused.message else ""
-    )
+    names = (refused.namespace, refused.service)
+    subject = "/".join(name if is_label(name) else quoted(name, 80) for name in names)
+    reason = refused.reason if refused.reason.isascii() and refused.reason.isalpha() else quoted(refused.reason, 40)
+    return f"{subject} in {cluster}: {reason}" + (f", {quoted(refused.message)}" if refused.message else "")
 
 
 def conflict_sentences(reach: Reach, changes: Iterable[HostChange]) -> list[str]:

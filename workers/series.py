@@ -12,6 +12,7 @@ from dataclasses import replace
 from syncer.protocol.offer import Refused
 from workers.difference import difference
 from workers.documents import paths
+from workers.documents.reading import Invalid, read
 from workers.documents.writing import write
 from workers.ground import Ground, Known, Step, step, with_blobs
 from workers.proposal import Part, Proposal, body, classes, fact_classes, title
@@ -72,7 +73,7 @@ class Series:
             title=title(part, facts),
             body=body(part, facts, ways, after.reach, refused=refused, notes=notes),
         )
-        problems = lint(
+        problems = _unreadable(part, changes) + lint(
             after.tree, after.reach, {path: file for path, file in after.rendered.items() if path in changes}
         )
         if problems:
@@ -124,6 +125,19 @@ class Series:
     def desired(self) -> Reach:
         """The reach of everything proposed but the held."""
         return self._desired.reach
+
+
+def _unreadable(part: Part, changes: Changes) -> tuple[Problem, ...]:
+    """Facts that the next reader would refuse: they must never get to main, where they would stop all planning."""
+    problems: list[Problem] = []
+    for path in part.facts:
+        data = changes[path]
+        try:
+            if data is not None:
+                read(path, data)
+        except Invalid as error:
+            problems += error.problems
+    return tuple(problems)
 
 
 def _blob(data: bytes | None) -> BlobId | None:

@@ -20,13 +20,13 @@ from tests.bench.mesh import NOW, SMALL, WHOLE, Size, changed, large_tree, obser
 from tests.meshes import files_of
 from tests.servers.git_http import bare_repository
 from workers.documents import paths
-from workers.flush import Warm
 from workers.git import GitRepository
 from workers.ground import Known
 from workers.outside import CommitId, Remote, Update
 from workers.plan import Memory, Plan, plan
 from workers.reach import reach
 from workers.render import render
+from workers.situation import Warm
 from workers.tree import Changes, Tree, read_tree
 
 HISTORY: Final = 20

@@ -63,6 +63,16 @@ def test_a_wildcard_gateway_and_new_addresses_are_facts_of_the_cluster():
     assert fact.spec.gateway.addresses == (GatewayAddress(host="gw.example", port=443),)
 
 
+@pytest.mark.parametrize(
+    "ip", ["fe80::1%a\nb", "fe80::1%] **merge me**", "127.0.0.1", "0.0.0.0", "224.0.0.1", "::1", "x"]
+)
+def test_a_gateway_address_that_nobody_can_call_is_none(ip):
+    said = msgspec.structs.replace(
+        says("west", same()), gateway=ObservedGateway(addresses=(GatewayAddress(ip=ip, port=15443),), cluster_ip=ip)
+    )
+    assert learned(said).changes == {}
+
+
 def test_of_two_sources_the_committed_one_is_taken():
     assert learned(
         says("west", same(source="serviceexport"), same(), sources=("label", "serviceexport"))

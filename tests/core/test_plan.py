@@ -186,7 +186,7 @@ def test_what_a_syncer_refuses_keeps_what_stands_and_is_told():
     )
     plan = planned(tree, says("west", offer("bookinfo/ratings"), refused=(refused,)))
     assert classes_of(plan) == {"peermesh/exports/bookinfo": ("export",)}
-    assert r"- bookinfo/reviews in west: NoPort (a \[link\]\(x\) \@all)" in plan.proposals[0].body
+    assert "- bookinfo/reviews in west: NoPort, `a [link](x) @all`\n" in plan.proposals[0].body
 
 
 def test_a_source_that_cannot_be_read_withdraws_nothing():

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from syncer.protocol.observation import Observation
-from workers.documents import paths
-from workers.documents.writing import write
+from tests import meshes
 from workers.ground import Known
 from workers.plan import Memory, MergeRule, Plan, plan
 from workers.reach import reach
@@ -14,27 +13,11 @@ from workers.render import render
 from workers.tree import FilesInMemory, Tree, apply
 
 
-def documents_of(tree: Tree) -> dict[str, bytes]:
-    """The files of `mesh/` and `facts/`."""
-    facts = tree.facts
-    return {
-        paths.MESH: write(tree.mesh),
-        **{paths.cluster_path(name): write(cluster) for name, cluster in tree.clusters.items()},
-        **{paths.cluster_facts_path(name): write(fact) for name, fact in facts.clusters.items()},
-        **{
-            paths.export_path(key, name): write(export)
-            for key, exports in facts.exports.items()
-            for name, export in exports.items()
-        },
-        **{paths.host_path(key): write(host) for key, host in facts.hosts.items()},
-    }
-
-
 def files_of(tree: Tree) -> FilesInMemory:
     """Documents and their rendering, as main should be."""
     rendered = render(tree, reach(tree))
     return FilesInMemory(
-        apply(documents_of(tree), {path: file.data if file else None for path, file in rendered.items()})
+        apply(meshes.files_of(tree), {path: file.data if file else None for path, file in rendered.items()})
     )
 
 

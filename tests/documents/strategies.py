@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from syncer.protocol.observation import Foreign, GatewayAddress
 from syncer.protocol.offer import Port
 from syncer.protocol.signature import SigningKey
-from workers.documents.fact_rules import PROTOCOLS
+from workers.documents.grammar import PROTOCOLS, is_ip
 from workers.documents.kinds import (
     AdditionalHosts,
     Approval,
@@ -39,7 +39,7 @@ DOMAINS = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
 LABEL_VALUES = st.sampled_from(["", "Yes", "true", "1.0", "1_000", "NULL", "a.b_c-d", "~"[:0]]) | LABELS
 LABEL_MAPS = st.dictionaries(LABELS | st.builds("{}.example/{}".format, LABELS, LABELS), LABEL_VALUES, max_size=3)
 PORT_NUMBERS = st.integers(1, 65535)
-IPV4 = st.ip_addresses(v=4).map(str)
+IPV4 = st.ip_addresses(v=4).map(str).filter(is_ip)
 
 
 def _sorted(values: st.SearchStrategy[str], *, least: int = 0) -> st.SearchStrategy[tuple[str, ...]]:
@@ -107,7 +107,7 @@ CLUSTER_FACTS = st.builds(
         gateway=st.builds(
             GatewayFacts,
             addresses=st.lists(_GATEWAY_ADDRESSES, max_size=2).map(tuple),
-            cluster_ip=st.none() | st.ip_addresses().map(str),
+            cluster_ip=st.none() | st.ip_addresses().map(str).filter(is_ip),
             cluster_port=PORT_NUMBERS,
             wildcard=st.booleans(),
         ),

@@ -34,12 +34,12 @@ from workers.broker import SWEEP, WORK, celery_app
 from workers.check import check
 from workers.cli import main, planning
 from workers.documents import paths
-from workers.flush import memory_of
 from workers.forge.git import approve
 from workers.git import GitRepository
 from workers.inbox import RedisInbox
 from workers.outside import Branch, Remote
 from workers.plan import Plan, plan
+from workers.situation import memory_of
 from workers.tree import FactChanges, Tree, change_digest, read_tree
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -80,12 +80,13 @@ class Processes:
         """The git commands at work for it; each runs in a session of its own."""
         return [git for child in _children(self._running[name].pid) for git in _children(child)]
 
-    def revive(self) -> None:
-        """Start again what ended, as a supervisor does: a worker ends when its child is killed while it starts."""
-        for name, process in list(self._running.items()):
-            if process.poll() is not None:
+    def revive(self, names: Iterable[str]) -> None:
+        """Start those of these again that ended, as a supervisor does; fail if another one ended."""
+        for name in names:
+            if self._running[name].poll() is not None:
                 self._left.append(self._running.pop(name))
                 self.start(name)
+        self.check()
 
     def log(self, name: str) -> str:
         """Everything that this process, and those of the same name before it, wrote."""

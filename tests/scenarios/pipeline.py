@@ -18,10 +18,11 @@ from tests.simulator.inbox import MemoryInbox
 from tests.simulator.repository import MemoryRemote, MemoryRepository
 from workers.branches import EMPTY_FOR
 from workers.check import check
-from workers.flush import Warm, flush
+from workers.flush import flush
 from workers.forge.git import GitForge, approve, reject, reopen
 from workers.outside import Remote, Update
 from workers.receive import receive
+from workers.situation import Warm
 from workers.sweep import sweep
 from workers.tree import BlobChange, Changes, change_digest
 

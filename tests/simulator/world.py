@@ -24,13 +24,14 @@ from tests.simulator.repository import MemoryRemote, MemoryRepository
 from workers.check import check
 from workers.documents import paths
 from workers.documents.kinds import AutomaticClass, ClusterFacts, Export
-from workers.flush import Warm, flush
+from workers.flush import flush
 from workers.forge.git import GitForge
 from workers.ground import blobs_of, standing
 from workers.outside import Branch, CommitId, Remote, Update
 from workers.reach import reach
 from workers.receive import receive
 from workers.render import render
+from workers.situation import Warm
 from workers.sweep import sweep
 from workers.tree import Changes, Files, FilesInMemory, apply, blob_id, read_tree
 

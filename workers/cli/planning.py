@@ -19,10 +19,10 @@ from syncer.protocol.errors import Rejected
 from syncer.protocol.observation import Observation
 from workers.cli.opening import open_remote
 from workers.documents.reading import Invalid
-from workers.flush import memory_of
 from workers.folder import read_folder, write_folder
 from workers.git.opening import is_folder
 from workers.plan import Memory, Plan, Proposal, frozen_namespaces, plan
+from workers.situation import memory_of
 from workers.tree import Files, Tree, apply, read_tree
 
 MARKER: Final = ".peermesh-plan"

@@ -6,11 +6,12 @@ from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
 from workers.app import Centre
 from workers.documents.kinds import Forge as ForgeSettings
-from workers.flush import Warm, flush
+from workers.flush import flush
 from workers.forge import FORGES
 from workers.git import GitRepository
 from workers.inbox import RedisInbox
 from workers.settings import GIT_PASSWORD_FILE, Settings
+from workers.situation import Warm
 from workers.sweep import sweep
 
 

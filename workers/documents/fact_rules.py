@@ -1,30 +1,31 @@
 """What must hold inside one of the robot's documents beyond the shape of its type.
 
-The same grammar that `workers.accept` holds an offer against, so that an edited file can't bring in what a cluster
+With the grammar that `workers.accept` holds an offer against, so that an edited file can't bring in what a cluster
 can't. Knows one document. Knows no paths, no lines, no YAML and no other document.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from syncer.protocol.names import is_label, is_subdomain
-from syncer.protocol.observation import Foreign, GatewayAddress
 from syncer.protocol.offer import Port
+from workers.documents.grammar import (
+    PROTOCOLS,
+    is_consumer,
+    is_foreign,
+    is_gateway_address,
+    is_ip,
+    is_ipv4,
+    is_port_number,
+    is_selector_text,
+    is_time,
+)
 from workers.documents.kinds import ClusterFacts, Export, Fact, Host
 from workers.documents.shape import Fault, Where, dotted, shown
 
-PROTOCOLS: Final = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TCP", "TLS", "MONGO", "MYSQL", "REDIS"})
-"""What Istio reads in a ServiceEntry (pkg/config/protocol/instance.go), without UDP, which no gateway passes."""
 _ROBOT: Final = "The robot writes this file: take its version back from Git."
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_CONSUMER = re.compile(r"[A-Za-z0-9._/-]{1,316}=[A-Za-z0-9._-]{0,63}")
-_SELECTOR = re.compile(r"[A-Za-z0-9._/-]{0,316}")
-_KIND = re.compile(r"[A-Za-z]{1,40}")
 
 
 def fact_faults(fact: Fact) -> Iterator[Fault]:
@@ -40,30 +41,30 @@ def fact_faults(fact: Fact) -> Iterator[Fault]:
 
 def _cluster_facts(facts: ClusterFacts) -> Iterator[Fault]:
     gateway, where = facts.spec.gateway, ("spec", "gateway")
-    yield from _each(gateway.addresses, _is_gateway_address, (*where, "addresses"), "the address of a gateway")
+    yield from _each(gateway.addresses, is_gateway_address, (*where, "addresses"), "the address of a gateway")
     if gateway.cluster_ip is not None and not is_ip(gateway.cluster_ip):
         yield _isnt((*where, "clusterIP"), gateway.cluster_ip, "an IP address")
-    if gateway.cluster_port is not None and not _is_port_number(gateway.cluster_port):
+    if gateway.cluster_port is not None and not is_port_number(gateway.cluster_port):
         yield _isnt((*where, "clusterPort"), gateway.cluster_port, "a port")
     yield from _each(facts.spec.sources, is_label, ("spec", "sources"), "the name of a source")
-    yield from _each(facts.spec.foreign, _is_foreign, ("spec", "foreign"), "an object for a host")
+    yield from _each(facts.spec.foreign, is_foreign, ("spec", "foreign"), "an object for a host")
 
 
 def _export(export: Export) -> Iterator[Fault]:
     spec = export.spec
     if not is_label(spec.source):
         yield _isnt(("spec", "source"), spec.source, "the name of a source")
-    if spec.since is not None and not _TIME.fullmatch(spec.since):
+    if spec.since is not None and not is_time(spec.since):
         yield _isnt(("spec", "since"), spec.since, "a time like 2026-01-31T08:00:00Z")
     yield from _each(spec.ports, _is_port, ("spec", "ports"), "a port")
     yield from _ordered([port.number for port in spec.ports], ("spec", "ports"))
     if names := repeated(tuple(port.name for port in spec.ports)):
         yield Fault(("spec", "ports", names[0]), "two ports have the same name", _ROBOT)
     selector = (text for pair in spec.selector.items() for text in pair)
-    if not all(map(_SELECTOR.fullmatch, selector)):
+    if not all(map(is_selector_text, selector)):
         yield Fault(("spec", "selector"), "`spec.selector` has what no label can be", _ROBOT)
     yield from _each(spec.service_accounts, is_subdomain, ("spec", "serviceAccounts"), "a service account")
-    yield from _each(spec.consumers or (), _is_consumer, ("spec", "consumers"), "a cluster's name or key=value")
+    yield from _each(spec.consumers or (), is_consumer, ("spec", "consumers"), "a cluster's name or key=value")
     yield from _each(spec.hosts, is_subdomain, ("spec", "hosts"), "a host name")
     yield from _ordered(spec.service_accounts, ("spec", "serviceAccounts"))
     yield from _ordered(spec.consumers or (), ("spec", "consumers"))
@@ -96,41 +97,9 @@ def _ordered(values: Iterable[Any], where: Where) -> Iterator[Fault]:
         yield Fault(where, f"{dotted(where)} isn't sorted, each value once", _ROBOT)
 
 
-def _is_gateway_address(address: GatewayAddress) -> bool:
-    good = is_ip(address.ip) if address.ip is not None else address.host is not None and is_subdomain(address.host)
-    return good and None in {address.ip, address.host} and _is_port_number(address.port)
-
-
-def _is_foreign(entry: Foreign) -> bool:
-    names = is_label(entry.namespace) and is_subdomain(entry.name) and is_subdomain(entry.host)
-    return names and _KIND.fullmatch(entry.kind) is not None
-
-
 def _is_port(port: Port) -> bool:
-    numbers = _is_port_number(port.number) and _is_port_number(port.target_port)
+    numbers = is_port_number(port.number) and is_port_number(port.target_port)
     return numbers and is_label(port.name) and (port.protocol is None or port.protocol in PROTOCOLS)
-
-
-def _is_port_number(value: int) -> bool:
-    return 1 <= value <= 65535
-
-
-def _is_consumer(value: str) -> bool:
-    return is_label(value) or _CONSUMER.fullmatch(value) is not None
-
-
-def is_ip(text: str) -> bool:
-    """Whether a text is an IP address of either version."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def is_ipv4(text: str) -> bool:
-    """Whether a text is an IPv4 address."""
-    return is_ip(text) and ":" not in text
 
 
 def repeated(values: tuple[Any, ...]) -> list[int]:

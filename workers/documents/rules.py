@@ -12,7 +12,8 @@ from typing import Final
 
 from syncer.protocol.names import is_label, is_subdomain
 from syncer.protocol.signature import parse_public_key
-from workers.documents.fact_rules import fact_faults, is_ipv4, repeated
+from workers.documents.fact_rules import fact_faults, repeated
+from workers.documents.grammar import is_ipv4
 from workers.documents.kinds import RENDERINGS, Cluster, Document, GatewaySettings, Hosts, Mesh
 from workers.documents.shape import Fault, Where, dotted, shown
 
