@@ -144,7 +144,10 @@ def title(part: Part, facts: FactClasses) -> str:
         if (where := paths.place(path)) is not None
     ]
     text = prefix + ", ".join(named)
-    return text if len(text) <= 100 else f"{prefix}{len(named)} exports change"
+    if len(text) <= 100:
+        return text
+    verbs = {_VERBS[kind] for kind in facts.values()}
+    return f"{prefix}{verbs.pop()} {len(named)} services" if len(verbs) == 1 else f"{prefix}{len(named)} exports change"
 
 
 def body(
@@ -175,15 +178,16 @@ def _first_lines(part: Part, facts: FactClasses, changes: Iterable[HostChange]) 
     answering = {
         (change.key, provider.cluster) for change in changes for way in change.ways for provider in way.new.providers
     }
-    joining = [fact for path, fact in part.facts.items() if facts.get(path) == "provider" and isinstance(fact, Export)]
-    lines = []
-    for what, some in (
-        ("answers for a host", [fact for fact in joining if (fact.key, fact.cluster) in answering]),
-        ("exports a service", [fact for fact in joining if (fact.key, fact.cluster) not in answering]),
-    ):
-        if some:
-            named = ", ".join(f"{fact.cluster} for {fact.key}" for fact in some)
-            lines.append(f"**One more cluster {what} that others know**: {named}.")
+    exported = {
+        fact.key for path, fact in part.facts.items() if facts.get(path) == "export" and isinstance(fact, Export)
+    }
+    joining: dict[str, list[str]] = {}
+    for path, fact in part.facts.items():
+        if facts.get(path) == "provider" and isinstance(fact, Export):
+            verb = "answers for a host" if (fact.key, fact.cluster) in answering else "exports a service"
+            known = "that is new, too" if fact.key in exported else "that others know"
+            joining.setdefault(f"{verb} {known}", []).append(f"{fact.cluster} for {fact.key}")
+    lines = [f"**One more cluster {what}**: {', '.join(named)}." for what, named in joining.items()]
     if part.held:
         lines.append(
             "**Held**: more would be lost at once than `spec.guard` in `mesh/mesh.yaml` allows. Merge it if that is"

@@ -47,15 +47,15 @@ def host_sentences(change: HostChange) -> list[str]:
 def _way_sentences(host: str, way: WayChange) -> list[tuple[str, str]]:
     """Sentences in two halves, between which the consumers belong."""
     if way.gained:
-        ports = ", ".join(f"{port.number} ({_protocol(port)})" for port in way.new.ports)
-        many = "ports" if len(way.new.ports) > 1 else "port"
-        through = clusters([provider.cluster for provider in way.new.providers])
-        answered = f": {many} {ports}, answered by {through} as {_identities(way.new.providers)}"
-        return [(f"`{host}` becomes reachable from ", answered)]
+        return [(f"`{host}` becomes reachable from ", f": {_answered(way.new)}")]
+    if way.lost and way.new.ports:
+        return [
+            (f"`{host}` **stops being reachable** from ", f" on every port that it had ({_numbers(way.old)})"),
+            (f"`{host}` becomes reachable from ", f": {_answered(way.new)}"),
+        ]
     if way.lost:
-        again = f" on any port that it had (now {_numbers(way.new)})" if way.new.ports else ""
         why = "; ".join(sorted({_block(block.provider, block.detail) for block in way.new.blocked}))
-        return [(f"`{host}` **stops being reachable** from ", again + (f" ({why})" if why else ""))]
+        return [(f"`{host}` **stops being reachable** from ", f" ({why})" if why else "")]
     if way.new.ports:
         return [(f"`{host}`, called from ", f": {what}") for what in _differences(way)]
     return [
@@ -63,6 +63,13 @@ def _way_sentences(host: str, way: WayChange) -> list[tuple[str, str]]:
         for block in way.new.blocked
         if block not in way.old.blocked and block.reason != "NotConsumer"
     ]
+
+
+def _answered(way: Way) -> str:
+    ports = ", ".join(f"{port.number} ({_protocol(port)})" for port in way.ports)
+    many = "ports" if len(way.ports) > 1 else "port"
+    through = clusters([provider.cluster for provider in way.providers])
+    return f"{many} {ports}, answered by {through} as {_identities(way.providers)}"
 
 
 def _block(provider: str, detail: str) -> str:

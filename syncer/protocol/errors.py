@@ -22,8 +22,8 @@ class PeermeshError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.subject}: " if self.subject else ""
-        then = f". {self.remedy}" if self.remedy else ""
-        return f"{where}{self.what}{then}"
+        end = "" if self.what.endswith(".") else "."
+        return f"{where}{self.what}{end} {self.remedy}" if self.remedy else f"{where}{self.what}"
 
 
 class Rejected(PeermeshError):

@@ -37,8 +37,6 @@ BENCHES: Final[Mapping[str, Callable[[World], Iterator[Row]]]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, judge."""
     options = _parser().parse_args(arguments)
-    # A person's settings of git (signing, hooks, maintenance) aren't what is measured.
-    os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="peermesh-bench-") as folder:
         world = World(Path(folder), quick=options.quick)
@@ -65,4 +63,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # A person's settings of git (signing, hooks, maintenance) aren't what is measured.
+    os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     sys.exit(main())

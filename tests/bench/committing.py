@@ -9,9 +9,9 @@ from typing import Final
 
 from syncer.protocol.secret import Secret
 from tests.bench.figures import Timed, alternated, timed
-from tests.bench.mesh import changed, observations_of
+from tests.bench.mesh import changed
 from tests.bench.report import Row
-from tests.bench.world import Worker, World, git, making, planned
+from tests.bench.world import Worker, World, git, making
 from tests.servers.git_http import PASSWORD, USER, git_server
 from workers.folder import write_folder
 from workers.outside import CommitId
@@ -58,9 +58,7 @@ def _over_http(world: World) -> Iterator[Worker]:
 
 def _proposal(world: World) -> Proposal:
     """What follows from a change that nobody proposed before."""
-    remote, tree = world.worker.look()
-    said = changed(observations_of(tree), world.next_change())
-    return planned(remote, tree, world.worker.warm.known, said).proposals[0]
+    return world.worker.plan(changed(world.worker.said, world.next_change())).proposals[0]
 
 
 def _through_the_adapter(world: World, worker: Worker) -> Timed:

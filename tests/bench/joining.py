@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.figures import Figures, Timed, of_times, timed
-from tests.bench.mesh import observations_of
 from tests.bench.report import Row
-from tests.bench.world import HISTORY, Worker, World, git, making, planned
+from tests.bench.world import HISTORY, Worker, World, git, making
 
 _SECONDS: Final = 2.0
 _MEGABYTES: Final = 10.0
@@ -28,7 +27,7 @@ def rows(world: World) -> Iterator[Row]:
         with making(f"a new worker ({number + 1})"):
             worker = Worker(str(remote), copy)
             fetched.append(timed(worker.look))
-            ready.append(_sum(fetched[-1], timed(lambda to=worker: _first_plan(to))))  # type: ignore[misc]
+            ready.append(_sum(fetched[-1], timed(worker.plan)))
             full.append(timed(lambda to=clone: _clone(remote, to)))  # type: ignore[misc]
         sizes.append((_megabytes(copy), _megabytes(clone)))
         shutil.rmtree(copy)
@@ -55,11 +54,6 @@ def rows(world: World) -> Iterator[Row]:
         baseline=f"{baseline}, nothing read",
         beside=of_times(full),
     )
-
-
-def _first_plan(worker: Worker) -> None:
-    remote, tree = worker.look()
-    planned(remote, tree, worker.warm.known, observations_of(tree))
 
 
 def _clone(remote: Path, folder: Path) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
-from syncer.protocol.observation import Observation
 from tests.bench.figures import Timed, alternated, timed
-from tests.bench.mesh import changed, observations_of
+from tests.bench.mesh import changed
 from tests.bench.report import Row
 from tests.bench.world import Worker, World, making, planned
 from workers.ground import Known
-from workers.outside import Remote
 from workers.plan import Plan
-from workers.tree import Tree
 
 _BUDGET: Final = 0.050
 _BASELINE: Final = "nothing is known from before"
@@ -53,21 +50,21 @@ def rows(world: World) -> Iterator[Row]:
 
 
 def _change(world: World, worker: Worker, known: Known) -> Timed:
-    """A change against the last plan, of which nothing but main was known; with a new `known` there was none."""
-    remote, tree = worker.look()
-    said = observations_of(tree)
+    """A change against a plan of what clusters said before; with a new `known` there was none."""
     if known is worker.warm.known:
-        planned(remote, tree, known, said)
-    return _planned(remote, tree, known, changed(said, world.next_change()))
+        worker.plan()
+    return _planned(world, worker, known)
 
 
 def _after_a_merge(world: World, worker: Worker, known: Known) -> Timed:
     world.merge_a_change(worker)
+    return _planned(world, worker, known)
+
+
+def _planned(world: World, worker: Worker, known: Known) -> Timed:
+    """A further service changes; looking isn't counted."""
     remote, tree = worker.look()
-    return _planned(remote, tree, known, changed(observations_of(tree), world.next_change()))
-
-
-def _planned(remote: Remote, tree: Tree, known: Known, said: Mapping[str, Observation]) -> Timed:
+    said = changed(worker.said, world.next_change())
     made: list[Plan] = []
     took = timed(lambda: made.append(planned(remote, tree, known, said)))
     branches = [proposal.branch for proposal in made[0].proposals]

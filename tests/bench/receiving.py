@@ -13,7 +13,7 @@ from syncer.protocol.observation import pack
 from syncer.protocol.secret import Secret
 from syncer.protocol.signature import OBSERVATION
 from tests.bench.figures import Timed, alternated, timed
-from tests.bench.mesh import key_of, observations_of
+from tests.bench.mesh import key_of
 from tests.bench.report import Row
 from tests.bench.world import World, making
 from tests.servers.valkey import valkey
@@ -35,7 +35,7 @@ class Site:
         self._inbox = inbox
         self._now = datetime.now(UTC)
         _, tree = self._worker.look()
-        self._said = observations_of(tree)
+        self._said = self._worker.said
         inbox.set_border_keys(
             BorderKeys(mesh=tree.mesh.metadata.name, keys={name: (key_of(name).public,) for name in tree.clusters})
         )

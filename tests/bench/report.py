@@ -22,8 +22,8 @@ _WIDTHS: Final = {
     "what": 22,
     "measured": 17,
     "budget": 7,
-    "baseline": 18,
-    "it takes": 16,
+    "baseline": 19,
+    "it takes": 17,
     "ratio": 6,
     "": 6,
 }
@@ -54,7 +54,9 @@ class Row:
 
 def table(rows: Iterable[Row], *, judge: bool, caption: str) -> Table:
     """The rows as a table; without `judge` no budget applies."""
-    page = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_lines=True, caption=caption, caption_justify="left")
+    page = Table(
+        box=box.SIMPLE_HEAD, padding=0, show_edge=False, show_lines=True, caption=caption, caption_justify="left"
+    )
     for name, width in _WIDTHS.items():
         page.add_column(name, width=width, overflow="fold", justify="right" if name == "ratio" else "left")
     for row in rows:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from syncer.protocol.observation import Observation
 from syncer.protocol.secret import Secret
 from tests.bench.mesh import NOW, SMALL, WHOLE, Size, changed, large_tree, observations_of
 from tests.meshes import files_of
@@ -63,12 +64,13 @@ def git(*args: str, within: Path) -> str:
 
 
 class Worker:
-    """A worker's view of the repository: its copy, and what it keeps between flushes."""
+    """A worker's view: its copy, what it keeps between flushes, and what it heard of all clusters."""
 
     def __init__(self, url: str, copy: Path, credentials: tuple[str, Secret] | None = None) -> None:
         self.copy = copy
         self.repository = GitRepository(url, copy=copy, author=ROBOT, credentials=credentials, seconds=300)
         self.warm = Warm()
+        self.said: Mapping[str, Observation] = {}
 
     def look(self) -> tuple[Remote, Tree]:
         """Fetch and read, as `flush` does. Raises RuntimeError if main isn't valid."""
@@ -76,7 +78,13 @@ class Worker:
         tree, problems = read_tree(remote.files, self.warm.documents)
         if tree is None or problems:
             raise RuntimeError(f"main isn't valid: {problems[:3]}")
+        self.said = self.said or observations_of(tree)
         return remote, tree
+
+    def plan(self, said: Mapping[str, Observation] | None = None) -> Plan:
+        """Look and plan, as `flush` does: on what clusters said, or on what they say now."""
+        remote, tree = self.look()
+        return planned(remote, tree, self.warm.known, said or self.said)
 
     def commit(self, changes: Changes, remote: Remote) -> CommitId:
         """A commit on main, not pushed."""
@@ -120,8 +128,7 @@ class World:
         remote = str(self.remote)
         with making("a worker's first look"):
             worker = Worker(remote, self.folder / "copy")
-            seen, tree = worker.look()
-            planned(seen, tree, worker.warm.known, observations_of(tree))
+            worker.plan()
         return worker
 
     @cached_property
@@ -143,14 +150,14 @@ class World:
     def merge_a_change(self, worker: Worker) -> None:
         """One service changes, and main has it; `worker` pushed it, and hasn't looked since."""
         remote, tree = worker.look()
-        said = changed(observations_of(tree), self.next_change())
-        made = planned(remote, tree, worker.warm.known, said, merges=True)
+        worker.said = changed(worker.said, self.next_change())
+        made = planned(remote, tree, worker.warm.known, worker.said, merges=True)
         worker.push(paths.MAIN, remote.main, worker.commit(made.changes, remote))
 
 
-def planned(remote: Remote, tree: Tree, known: Known, said: Mapping[str, object], *, merges: bool = False) -> Plan:
+def planned(remote: Remote, tree: Tree, known: Known, said: Mapping[str, Observation], *, merges: bool = False) -> Plan:
     """The plan as `flush` makes it."""
-    return plan(tree, remote.files, said, Memory(), merges=lambda _: merges, known=known)  # type: ignore[arg-type]
+    return plan(tree, remote.files, said, Memory(), merges=lambda _: merges, known=known)
 
 
 def build(size: Size, remote: Path, copy: Path) -> None:

@@ -236,3 +236,28 @@ def test_facts_are_written_as_the_robot_writes_them():
     plan = planned(EAST_AND_WEST, says("west", offer("bookinfo/reviews")))
     path = paths.export_path(REVIEWS.key, "west")
     assert plan.proposals[0].changes[path] == write(REVIEWS)
+
+
+def test_a_host_whose_ports_are_all_others_says_who_answers_on_the_new_ones():
+    tree = meshes.tree_of(meshes.cluster("east"), meshes.cluster("west"), REVIEWS)
+    said = says("west", offer("bookinfo/reviews", ports=[meshes.port(9090)], accounts=("reviews-v2",)))
+    body = planned(tree, said).proposals[0].body
+    assert "**stops being reachable** from east and west on every port that it had (9080)" in body
+    assert "becomes reachable from east and west: port 9090 (protocol detected), answered by west as" in body
+    assert "/sa/reviews-v2`" in body
+
+
+def test_two_clusters_that_export_a_new_host_at_once_are_named_as_such():
+    plan = planned(
+        EAST_AND_WEST,
+        says("west", offer("shop/cart", since=meshes.OLD)),
+        says("east", offer("shop/cart", since=meshes.NEWER)),
+    )
+    assert classes_of(plan) == {"peermesh/exports/shop": ("export", "provider")}
+    first = plan.proposals[0].body.splitlines()[0]
+    assert first == "**One more cluster answers for a host that is new, too**: east for shop/cart."
+
+
+def test_a_title_of_many_says_what_they_have_in_common():
+    plan = planned(EAST_AND_WEST, says("west", *[offer(f"shop/service-{number}") for number in range(9)]))
+    assert plan.proposals[0].title == "shop: export 9 services"

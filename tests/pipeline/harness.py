@@ -6,11 +6,12 @@ what `plan` says of the same manifests.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -102,21 +103,18 @@ class Pipeline:
 
     def approve(self, name: str) -> None:
         """Merge an open proposal, as `peermesh approve` does."""
-        digest = change_digest(self.branches()[name].change)
-        approve(self._person, name, digest, check=check, when=datetime.now(UTC))
-        self.ring()
+        self._approve(self.branches()[name])
 
-    def approve_all(self) -> tuple[str, ...]:
-        """Approve whatever merges now; returns the branches. The rest is made again by the robot."""
-        approved = []
+    def approve_all(self) -> None:
+        """Approve whatever merges now but what is held; the rest is made again by the robot."""
         for name, branch in self.branches().items():
             if branch.merges and not name.startswith(paths.held_branch("")):
-                try:
-                    self.approve(name)
-                except (Rejected, Transient):
-                    continue  # it moved between looking and merging
-                approved.append(name)
-        return tuple(approved)
+                with suppress(Rejected, Transient):  # it moved between looking and merging
+                    self._approve(branch)
+
+    def _approve(self, branch: Branch) -> None:
+        approve(self._person, branch.name, change_digest(branch.change), check=check, when=datetime.now(UTC))
+        self.ring()
 
     def everything_approved(self) -> None:
         """Return when main has all that the manifests say but what is held."""
@@ -125,7 +123,7 @@ class Pipeline:
             self.approve_all()
             return self.settled() and all(name.startswith(paths.held_branch("")) for name in self.branches())
 
-        self.wait_for(nothing_left, "all of it to be approved", 60)
+        self.wait_for(nothing_left, "all of it to be approved")
 
     # --- what stands on the server
 
@@ -212,7 +210,7 @@ class Pipeline:
 
     # --- time
 
-    def wait_for(self, condition: Callable[[], T], what: str, seconds: float = 30) -> T:
+    def wait_for(self, condition: Callable[[], T], what: str, seconds: float = 60) -> T:
         """What the condition says as soon as it is true; fails with the last lines of every process."""
         deadline = time.monotonic() + seconds
         while not (held := condition()):
@@ -226,7 +224,7 @@ class Pipeline:
         self.wait_for(lambda: name in self.branches(), f"a proposal {name}")
         return name
 
-    def wait_until_settled(self, seconds: float = 30, *, hurry: bool = False) -> None:
+    def wait_until_settled(self, seconds: float = 60, *, hurry: bool = False) -> None:
         """Return when the server shows what the manifests say. `hurry`: sweep every second in place of every ten."""
         rung = 0.0
 
@@ -238,6 +236,15 @@ class Pipeline:
             return self.settled()
 
         self.wait_for(settled, "main and proposals to be what the manifests say", seconds)
+
+    def wait_until_looked_at(self) -> None:
+        """Return when the worker has seen the repository as it is and has nothing more to do."""
+        self.ring()
+
+        def looked() -> bool:
+            return self.inbox.seen() == self.remote().fingerprint and not self.inbox.marked()
+
+        self.wait_for(looked, "the worker to look")
 
     def state(self) -> str:
         """What stands on the server, what waits in Redis, and what the processes said last."""
@@ -294,7 +301,7 @@ def _environment(folder: Path) -> dict[str, str]:
     config = folder / "gitconfig"
     config.write_text(f"[user]\n\tname = {PERSON[0]}\n\temail = {PERSON[1]}\n[commit]\n\tgpgSign = false\n")
     return {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "GIT_CONFIG_GLOBAL": str(config),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -352,6 +359,3 @@ def _define(line: Pipeline, *, workers: Sequence[str], heartbeat: float) -> None
             syncer_settings.HEARTBEAT: str(heartbeat),
         }
         line.processes.define(f"syncer {cluster}", ["syncer"], {setting.name: value for setting, value in said.items()})
-
-
-__all__ = ["FOREIGN", "MESH", "PERSON", "ROBOT", "Pipeline", "pipeline"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.pipeline.directory import directory
 from tests.pipeline.harness import Pipeline, pipeline
 from workers.documents import paths
@@ -14,7 +12,6 @@ SHOP = "peermesh/exports/shop"
 HELD = "peermesh/held/shop"
 
 
-@pytest.mark.slow
 def test_a_label_becomes_imports_and_what_is_withdrawn_goes_unless_it_is_too_much(tmp_path):
     west, east = directory(tmp_path / "west", "203.0.113.10"), directory(tmp_path / "east", "203.0.113.20")
     west.put("shop/cart", exported=False)

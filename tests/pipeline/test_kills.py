@@ -36,7 +36,7 @@ def test_nothing_is_lost_whoever_is_killed(tmp_path, request):
         "east": directory(tmp_path / "east", "203.0.113.20"),
     }
     with pipeline(tmp_path, clusters, automatic=AUTOMATIC, workers=WORKERS, heartbeat=2) as line:
-        line.wait_until_settled(60)
+        line.wait_until_settled()
         line.everything_approved()
         with competitor(tmp_path / "competitor", line.url, line.environment) as other:
             _Chaos(line, clusters, random.Random(SEED)).run(kills)

@@ -25,11 +25,11 @@ def test_a_wiped_redis_leaves_open_proposals_as_they_are_until_the_clusters_are_
         line.processes.stop("syncer east")
         before = line.refs()
         line.broker.wipe()
-        _worker_looks(line)
+        line.wait_until_looked_at()
         assert before == line.refs()
 
         line.approve(BANK)
-        _worker_looks(line)
+        line.wait_until_looked_at()
         ref = f"refs/heads/{SHOP}"
         assert before[ref] == line.refs()[ref]
 
@@ -53,7 +53,7 @@ def test_what_happens_while_redis_is_away_arrives_when_it_is_back(tmp_path):
         west.put("shop/web")
         line.wait_for(lambda: "not published" in line.processes.log("syncer west"), "the syncer to notice")
         line.broker.restart()
-        line.wait_until_settled(60)
+        line.wait_until_settled()
         assert {
             TILL,
             "facts/exports/shop/west/cart.yaml",
@@ -66,12 +66,4 @@ def _export_proposals_are_open(line: Pipeline) -> None:
         line.approve(line.opened(f"peermesh/clusters/{name}"))
     line.wait_for(lambda: {SHOP, BANK} == set(line.branches()), "the exports")
     line.wait_until_settled()
-    _worker_looks(line)
-
-
-def _worker_looks(line: Pipeline) -> None:
-    """Return when the worker has seen the repository as it is and has nothing more to do."""
-    line.ring()
-    line.wait_for(
-        lambda: line.inbox.seen() == line.remote().fingerprint and not line.inbox.marked(), "the worker to look"
-    )
+    line.wait_until_looked_at()
