@@ -12,7 +12,6 @@ from tests.bench.world import Worker, World, making, planned
 from workers.ground import Known
 from workers.plan import Plan
 
-_BUDGET: Final = 0.050
 _BASELINE: Final = "nothing is known from before"
 
 
@@ -29,7 +28,7 @@ def rows(world: World) -> Iterator[Row]:
     yield Row(
         what=f"one service changes in {world.size}: learn to lint",
         measured=measured,
-        budget=_BUDGET,
+        budget=0.050,
         baseline=_BASELINE,
         beside=beside,
     )
@@ -40,10 +39,10 @@ def rows(world: World) -> Iterator[Row]:
             times=world.times(10),
             baselines=world.times(2),
         )
+    # No budget: this isn't only learn to lint, but also reading and rendering what came to main.
     yield Row(
-        what="the same when main has moved since the last plan",
+        what="the same, and main moved by such a change before",
         measured=measured,
-        budget=_BUDGET,
         baseline=_BASELINE,
         beside=beside,
     )

@@ -35,7 +35,7 @@ from workers.settings import Settings, settings_from_environment
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition: Callable[[], object], *, what: str, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], *, what: str, seconds: float = 60) -> None:
     """Return when the condition holds; fail, naming what was waited for, when it doesn't in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -152,8 +152,8 @@ def test_a_flush_whose_process_is_killed_begins_again(centre):
         centre.ask()
         centre.wait_for_stall()
         [child] = running.children()
-        centre.go_on()
         os.kill(child, signal.SIGKILL)
+        centre.go_on()
         centre.flushed()
     assert centre.count("flushes") == 2
 

@@ -19,6 +19,7 @@ from workers.difference import difference
 from workers.documents import paths
 from workers.ground import Known
 from workers.guard import losses, too_many
+from workers.learn import Memory
 from workers.reach import reach
 from workers.tree import FilesInMemory, Tree, apply, read_tree
 
@@ -83,7 +84,8 @@ def test_planning_again_on_the_result_proposes_only_what_is_held(given_news):
     read, problems = read_tree(after)
     assert read is not None
     assert problems == ()
-    again = planned(read, *observations, files=after)
+    held = {proposal.branch: proposal.facts for proposal in plan.proposals if "held" in proposal.classes}
+    again = planned(read, *observations, files=after, memory=Memory(branches=held))
     assert {proposal.classes for proposal in again.proposals} <= {("held",)}
 
 

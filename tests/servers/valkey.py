@@ -41,7 +41,7 @@ class Valkey:
 
     def client(self) -> redis.Redis:
         """A new connection pool of redis-py; close it (`with`)."""
-        return redis.Redis.from_url(self.redis_url)
+        return redis.Redis.from_url(self.redis_url, socket_timeout=90)  # longer than any test waits for a message
 
     def wipe(self) -> None:
         """Everything in it is gone; connections stay."""

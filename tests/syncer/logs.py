@@ -8,7 +8,7 @@ import threading
 import pytest
 
 
-def wait_until_logged(caplog: pytest.LogCaptureFixture, beginning: str, seconds: float = 10) -> None:
+def wait_until_logged(caplog: pytest.LogCaptureFixture, beginning: str, seconds: float = 60) -> None:
     """Return when a message of ours that begins so has been logged."""
     logged = threading.Event()
 

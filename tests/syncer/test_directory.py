@@ -15,7 +15,7 @@ from syncer.protocol.errors import Rejected
 from tests.syncer.clusters import TICKETING
 from tests.syncer.test_manifests import SERVICE
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 def write(folder: Path, path: str, text: str = SERVICE) -> Path:

@@ -35,7 +35,7 @@ user silent on >canary resetkeys resetchannels -@all +ping +client|setinfo
 user default off
 """
 QUEUE = "peermesh:observations.west"
-DEADLINE = 10
+DEADLINE = 60
 KEY = SigningKey.from_seed(bytes(32))
 SAID = observed(cluster())
 
