@@ -1,7 +1,8 @@
 # make demo: see it work.  make test: everything that needs no Go toolchain.  make help: the rest.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= auto
+# Twice the cores: many tests wait for processes of theirs.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 export PYTHONWARNINGS ?= error::DeprecationWarning:workers,error::DeprecationWarning:syncer
 
 .PHONY: help
@@ -22,7 +23,7 @@ demo: .venv/installed ## three clusters, from manifests to an approved proposal;
 
 .PHONY: test
 test: .venv/installed ## all tests, in parallel
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: lint
 lint: .venv/installed ## ruff, mypy, import-linter

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 _SOAK = "SOAK" in os.environ
 
 # A busy machine is no failure, so neither an example nor its making is timed.
-settings.register_profile("busy", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("busy", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", settings.get_profile("busy"), max_examples=2000)
 settings.load_profile("soak" if _SOAK else "busy")
 
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the golden files anew instead of comparing with them (as GOLDEN=1 does); review them as a diff",
     )
     parser.addoption(
-        "--histories", type=int, default=20_000 if _SOAK else 1000, help="random histories that the simulator runs"
+        "--histories", type=int, default=40_000 if _SOAK else 2000, help="random histories that the simulator runs"
     )
     parser.addoption("--kills", type=int, default=1000 if _SOAK else 50, help="processes that are killed")
 

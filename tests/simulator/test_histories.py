@@ -19,7 +19,7 @@ from workers.outside import Branch, Remote
 from workers.reach import reach
 from workers.tree import FactChanges, Tree, read_tree
 
-STEPS = 80
+STEPS = 40
 AUTOMATIC: tuple[tuple[AutomaticClass, ...], ...] = (
     (),
     ("address", "follow-up"),

@@ -319,7 +319,7 @@ class World:
         weights = [weight for _, weight in actions]
         self.random.choices([action for action, _ in actions], weights)[0]()
 
-    def settle(self, *, rounds: int = 12) -> None:
+    def settle(self, *, rounds: int = 6) -> None:
         """No more faults: every cluster sends its heartbeat, workers work until nothing is left to do."""
         self.queue.clear()
         for _ in range(rounds):
