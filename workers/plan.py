@@ -87,7 +87,7 @@ def plan(
     for part in split(clusters, held(main.reach, series.base, clusters, {})):
         series.add(part, refused=refusals_of(part, learned.refused))
     ready, waiting = _ready(exports, series.base.tree)
-    parts = split(ready, held(main.reach, series.base, ready, _held_before(memory)))
+    parts = split(ready, held(main.reach, series.desired, ready, _held_before(memory)))
     waiting |= _add_exports(series, parts, learned, memory, frozen)
     untouched = {branch for name in frozen for branch in (paths.exports_branch(name), paths.held_branch(name))}
     return _planned(main, series, learned, waiting, frozenset(untouched))
@@ -104,7 +104,7 @@ def _planned(
         changes=dict(sorted(series.changes.items())),
         tree=series.base.tree,
         before=main.reach,
-        after=series.desired,
+        after=series.desired.reach,
         refused=learned.refused,
         told=learned.told,
         rejected=learned.rejected,

@@ -16,7 +16,7 @@ from workers.documents.reading import Invalid, read
 from workers.documents.writing import write
 from workers.ground import Ground, Known, Step, step, with_blobs
 from workers.proposal import Part, Proposal, body, classes, fact_classes, title
-from workers.reach import Reach, reach
+from workers.reach import reach
 from workers.render import Only
 from workers.render.lint import lint
 from workers.tree import BlobChange, BlobId, Changes, FactChanges, Problem, blob_id
@@ -122,9 +122,9 @@ class Series:
         return dict(sorted(changes.items())), dict(sorted(change.items()))
 
     @property
-    def desired(self) -> Reach:
-        """The reach of everything proposed but the held."""
-        return self._desired.reach
+    def desired(self) -> Ground:
+        """The tree with everything proposed but the held, and its reach; not what it renders to."""
+        return self._desired
 
 
 def _unreadable(part: Part, changes: Changes) -> tuple[Problem, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from syncer.protocol.observation import Foreign
 from syncer.protocol.offer import Refused
 from tests import meshes
 from tests.core.observations import offer, says
-from tests.core.worlds import all_but_held_merges, classes_of, files_of, planned
-from workers.documents import paths
+from tests.core.worlds import all_but_held_merges, classes_of, files_of, nothing_merges, planned
+from workers.documents import kinds, paths
 from workers.documents.writing import write
 from workers.plan import Memory
 from workers.tree import FilesInMemory, apply, blob_id
@@ -261,3 +262,18 @@ def test_two_clusters_that_export_a_new_host_at_once_are_named_as_such():
 def test_a_title_of_many_says_what_they_have_in_common():
     plan = planned(EAST_AND_WEST, says("west", *[offer(f"shop/service-{number}") for number in range(9)]))
     assert plan.proposals[0].title == "shop: export 9 services"
+
+
+def test_losses_by_cluster_facts_and_by_withdrawals_count_together_whether_they_merge_or_not():
+    names = [f"s{number}" for number in range(10)]
+    guard = meshes.mesh(guard=kinds.Guard(at_most=5, share=1.0))
+    exports = [meshes.export(f"shop/{name}", "west") for name in names]
+    tree = meshes.tree_of(guard, meshes.cluster("east"), meshes.cluster("west"), *exports)
+    clashes = tuple(
+        Foreign(kind="ServiceEntry", namespace="team", name=name, host=f"{name}.shop.mesh.internal")
+        for name in names[:3]
+    )
+    left = [offer(f"shop/{name}") for name in names[:7]]
+    for merges in (nothing_merges, all_but_held_merges):
+        plan = planned(tree, says("west", *left), says("east", foreign=clashes), merges=merges)
+        assert classes_of(plan) == {"peermesh/clusters/east": ("change",), "peermesh/held/shop": ("held",)}
