@@ -21,7 +21,7 @@ from workers.ground import Known
 from workers.guard import losses, too_many
 from workers.learn import Memory
 from workers.reach import reach
-from workers.tree import FilesInMemory, Tree, apply, read_tree
+from workers.tree import FactChanges, FilesInMemory, Tree, apply, read_tree
 
 
 def observed(tree: Tree) -> tuple[Observation, ...]:
@@ -79,7 +79,8 @@ def test_no_proposal_breaks_callers_and_what_is_merged_passes_the_check(given_ne
 def test_planning_on_the_result_comes_to_rest_with_nothing_but_what_is_held(given_news):
     """What is held may be no loss any more once the rest is merged; then it goes on, and that is the end of it."""
     tree, observations = given_news
-    files, held = files_of(tree), {}
+    files = files_of(tree)
+    held: dict[str, FactChanges] = {}
     for _ in range(4):
         plan = planned(tree, *observations, files=files, memory=Memory(branches=held), merges=all_but_held_merges)
         files = FilesInMemory(apply(files.content, plan.changes))
