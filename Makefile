@@ -42,7 +42,7 @@ bench: .venv/installed ## the budgets, each beside a baseline
 
 .PHONY: soak
 soak: .venv/installed ## many more random histories and kills than `make test` has time for
-	SOAK=1 $(BIN)/pytest -n $(WORKERS)
+	SOAK=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: golden
 golden: .venv/installed ## write the golden files anew; review them as a diff

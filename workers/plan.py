@@ -88,7 +88,7 @@ def plan(
         series.add(part, refused=refusals_of(part, learned.refused))
     ready, waiting = _ready(exports, series.base.tree)
     parts = split(ready, held(main.reach, series.desired, ready, _held_before(memory)))
-    waiting |= _add_exports(series, parts, learned, memory, frozen)
+    waiting |= _add_exports(series, parts, learned, memory, frozen, waiting)
     untouched = {branch for name in frozen for branch in (paths.exports_branch(name), paths.held_branch(name))}
     return _planned(main, series, learned, waiting, frozenset(untouched))
 
@@ -172,12 +172,19 @@ def _held_before(memory: Memory) -> FactChanges:
 
 
 def _add_exports(
-    series: Series, parts: Iterable[Part], learned: Learned, memory: Memory, frozen: Mapping[str, str]
+    series: Series,
+    parts: tuple[Part, ...],
+    learned: Learned,
+    memory: Memory,
+    frozen: Mapping[str, str],
+    left_out: Mapping[str, str],
 ) -> dict[str, str]:
-    """Propose exports and what is held of them; returns what those that aren't proposed wait for, by branch."""
+    """Propose exports and what is held of them; returns what those that aren't proposed wait for, by branch.
+
+    `left_out`: what exports that aren't among the parts wait for, by branch: the proposal says so.
+    """
     tree = series.base.tree
     addresses = Addresses(tree.mesh, (*tree.facts.hosts.values(), *_remembered_hosts(memory)))
-    parts = tuple(parts)
     slots = _slots(parts, memory)
     waiting: dict[str, str] = {}
     for part in parts:
@@ -191,7 +198,8 @@ def _add_exports(
             if without:
                 named = ", ".join(map(str, without))
                 waiting[part.branch] = f"spec.hosts.virtualIPs in mesh/mesh.yaml has a free address for {named}"
-            series.add(whole, refused=refusals_of(part, learned.refused))
+            notes = [f"The rest waits until {left_out[part.branch]}."] if part.branch in left_out else []
+            series.add(whole, notes=notes, refused=refusals_of(part, learned.refused))
     return waiting
 
 

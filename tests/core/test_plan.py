@@ -55,6 +55,7 @@ def test_an_export_of_a_cluster_without_address_waits_and_the_others_go_on():
     assert classes_of(plan) == {"peermesh/exports/shop": ("export",)}
     assert "facts/exports/shop/west/cart.yaml" in plan.proposals[0].changes
     assert "facts/exports/shop/north/till.yaml" not in plan.proposals[0].changes
+    assert "The rest waits until north has a gateway address on main" in plan.proposals[0].body
     assert plan.waiting["peermesh/exports/shop"].startswith("north has a gateway address on main")
 
 

@@ -7,7 +7,7 @@ ones; only the outside is in memory, and its doubles pass the contract suites of
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from workers.documents import paths
 from workers.documents.kinds import AutomaticClass, ClusterFacts, Export
 from workers.flush import flush
 from workers.forge.git import GitForge
-from workers.ground import blobs_of, standing
+from workers.ground import blobs_of
 from workers.outside import Branch, CommitId, Remote, Update
 from workers.reach import reach
 from workers.receive import receive
@@ -359,11 +359,3 @@ def _rendering(files: FilesInMemory) -> dict[str, bytes | None]:
         for path in stands.keys() | blobs.keys()
         if stands.get(path) != blobs.get(path)
     }
-
-
-def histories(first: int, count: int) -> Iterator[int]:
-    """The seeds of a block of histories."""
-    return iter(range(first, first + count))
-
-
-__all__ = ["FOREIGN", "World", "histories", "standing"]
