@@ -25,6 +25,14 @@ demo: .venv/installed ## three clusters, from manifests to an approved proposal;
 test: .venv/installed ## all tests, in parallel
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
+# Two workers: each has API servers of its own, of half a gigabyte.
+E2E_WORKERS ?= 2
+
+.PHONY: e2e
+e2e: .venv/installed ## the tests on real servers, built once with Go (see CONTRIBUTING); cached in ~/.cache/peermesh
+	$(BIN)/python -m tests.e2e.build
+	$(BIN)/pytest tests/e2e -n $(E2E_WORKERS) --dist loadfile
+
 .PHONY: lint
 lint: .venv/installed ## ruff, mypy, import-linter
 	$(BIN)/ruff check

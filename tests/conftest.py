@@ -6,6 +6,7 @@ With the variable SOAK set (`make soak`) random tests run many more examples, hi
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--histories", type=int, default=40_000 if _SOAK else 2000, help="random histories that the simulator runs"
     )
     parser.addoption("--kills", type=int, default=1000 if _SOAK else 50, help="processes that are killed")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """End-to-end tests run when they are named (`make e2e`): they need Go, and minutes to build what they test on."""
+    if collection_path.name == "e2e" and not any("e2e" in argument for argument in config.invocation_params.args):
+        return True
+    return None
 
 
 def pytest_configure(config: pytest.Config) -> None:

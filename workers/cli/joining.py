@@ -9,7 +9,7 @@ from pathlib import Path
 
 from syncer.protocol.errors import Rejected
 from workers.cli.cluster_file import text_of, with_key
-from workers.cli.delivery import delivery_files
+from workers.cli.delivery import cluster_files
 from workers.cli.rendered import valid_tree
 from workers.documents import paths
 from workers.documents.kinds import Cluster
@@ -30,7 +30,7 @@ def add_cluster(folder: Path, cluster: Cluster) -> list[str]:
         raise Rejected("Exists", "this cluster is there already", subject=path, remedy="Edit the file.")
     document = {path: text_of(cluster).encode()}
     tree = valid_tree(_with_changes(files, document))
-    delivery = delivery_files(tree.mesh, tree.clusters[cluster.name])
+    delivery = cluster_files(tree.mesh, tree.clusters[cluster.name])
     # What people put there before the cluster was added stays theirs.
     changes = document | {path: data for path, data in delivery.items() if files.blob(path) is None}
     write_folder(folder, changes)

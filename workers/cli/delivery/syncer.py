@@ -1,6 +1,6 @@
-"""What `cluster add` writes beside the cluster's document: namespaces, the settings of its syncer, folders that stay.
+"""What a cluster needs once, and what its syncer is told: `delivery/clusters/<cluster>/`.
 
-Pure: names in, files out. People own these files from then on; nothing here is written again.
+Pure: names in, files out.
 """
 
 from __future__ import annotations
@@ -16,16 +16,6 @@ from workers.documents.writing import dump
 
 SYNCER_NAMESPACE: Final = "peermesh-system"
 _LABELS: Final = {"app.kubernetes.io/part-of": "peermesh"}
-
-_FOLDERS: Final = {
-    "gateway": "What the east-west gateway of cluster {name} lets in",
-    "imports": "What cluster {name} can call",
-    "ca": "The signing certificate of cluster {name}",
-}
-_KEEPS: Final = """\
-{what}: written by peermesh, checked by `peermesh check`, never edited by hand.
-This file keeps the folder: a sync unit whose folder is missing freezes what was applied last.
-"""
 
 _README: Final = """\
 # Cluster {name}: what it needs once
@@ -55,19 +45,15 @@ A cluster that is described by a directory of manifests (a dump, an air-gapped s
 """
 
 
-def delivery_files(mesh: Mesh, cluster: Cluster) -> Mapping[str, bytes]:
+def syncer_files(mesh: Mesh, cluster: Cluster) -> Mapping[str, bytes]:
     """The files by path."""
     folder = f"delivery/clusters/{cluster.name}"
     environment = _environment(mesh, cluster)
-    files = {
+    return {
         f"{folder}/README.md": _readme(cluster.name, environment).encode(),
         f"{folder}/namespaces.yaml": dump([_namespace(IMPORTS_NAMESPACE), _namespace(SYNCER_NAMESPACE)]),
         f"{folder}/syncer.yaml": dump([_config_map(environment)]),
     }
-    for name, what in _FOLDERS.items():
-        text = _KEEPS.format(what=what.format(name=cluster.name))
-        files[f"clusters/{cluster.name}/{name}/README.md"] = text.encode()
-    return files
 
 
 def _environment(mesh: Mesh, cluster: Cluster) -> dict[str, str]:
