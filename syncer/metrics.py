@@ -18,6 +18,16 @@ READINGS: Final = Counter(
 COMPLETE: Final = Gauge(
     "peermesh_syncer_complete", "1 if the last reading was complete, 0 if nothing could be said", registry=REGISTRY
 )
+LAST_COMPLETE: Final = Gauge(
+    "peermesh_syncer_last_complete_timestamp_seconds", "When a reading was last complete", registry=REGISTRY
+)
+WATCH_RESTARTS: Final = Counter(
+    "peermesh_syncer_watch_restarts",
+    "Watches of the API server that ended and were begun again, by resource and reason",
+    ["resource", "reason"],
+    registry=REGISTRY,
+)
+LEADER: Final = Gauge("peermesh_syncer_leader", "1 if this replica publishes, 0 if another one does", registry=REGISTRY)
 OFFERS: Final = Gauge("peermesh_syncer_offers", "Exports that the last complete reading found", registry=REGISTRY)
 REFUSED: Final = Gauge(
     "peermesh_syncer_refused", "What the last complete reading found that can't be exported", registry=REGISTRY

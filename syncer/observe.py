@@ -9,15 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Final
+
+from msgspec import UNSET
 
 from syncer.cluster import ClusterState
 from syncer.cluster.objects import Metadata
+from syncer.cluster.resources import ISTIO_SYSTEM
 from syncer.foreign import MeshHosts, foreign
 from syncer.gateway import GatewayPlace, observed_gateway
+from syncer.istio import istio_settings
+from syncer.protocol.errors import Rejected
 from syncer.protocol.labels import DIGEST
 from syncer.protocol.observation import Observation
-from syncer.protocol.offer import Offer, Refused
+from syncer.protocol.offer import GATEWAY, Offer, Refused
 from syncer.sources import SOURCES
+from syncer.units import units
+
+VERSION: Final = version("peermesh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +38,19 @@ class Scope:
     cluster: str
     gateway: GatewayPlace = field(default_factory=GatewayPlace)
     hosts: MeshHosts = field(default_factory=MeshHosts)
+    istio_namespace: str = ISTIO_SYSTEM
 
 
 def observe(state: ClusterState, scope: Scope, *, sequence: int, observed_at: datetime) -> Observation:
-    """The observation of a complete state.
+    """The observation of a complete state. Where Istio isn't (all) there, nothing is said of what its objects show.
 
     `sequence` and `observed_at` (with a time zone) are those of the moment when the state was read.
     """
     readable = [name for name, source in SOURCES.items() if source.readable(state)]
     said = [result for name in readable for result in SOURCES[name].exports(state, name)]
-    gateway, no_address = observed_gateway(state, scope.gateway, cluster=scope.cluster)
+    gateway, untold = observed_gateway(state, scope.gateway, cluster=scope.cluster)
+    if not state.istio:
+        untold = (_no_istio(scope),)
     return Observation(
         mesh=scope.mesh,
         cluster=scope.cluster,
@@ -47,16 +60,35 @@ def observe(state: ClusterState, scope: Scope, *, sequence: int, observed_at: da
         offers=tuple(
             sorted((one for one in said if isinstance(one, Offer)), key=lambda o: (o.namespace, o.service, o.source))
         ),
-        gateway=gateway,
-        foreign=foreign(state, scope.hosts, scope.gateway),
-        refused=tuple(sorted({*(one for one in said if isinstance(one, Refused)), *no_address}, key=_in_order)),
-        applied=dict(sorted(_applied(state))),
+        gateway=gateway if state.istio else UNSET,
+        foreign=foreign(state, scope.hosts, scope.gateway) if state.istio else UNSET,
+        refused=tuple(sorted({*(one for one in said if isinstance(one, Refused)), *untold}, key=_in_order)),
+        applied=dict(sorted(_applied(state))) if state.istio else UNSET,
+        settings=dict(sorted(_settings(state, scope))),
     )
 
 
 def next_sequence(last: int, now: datetime) -> int:
     """The number of a new observation: microseconds since 1970, but always more than the last one."""
     return max(last + 1, (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
+
+
+def _no_istio(scope: Scope) -> Refused:
+    what = (
+        "the cluster doesn't serve all kinds of networking.istio.io, so it isn't known what is applied and what clashes"
+    )
+    why = Rejected("NoIstio", what, remedy="Install Istio's CRDs: `istioctl install`, or the Helm chart istio/base.")
+    place = scope.gateway.namespace
+    return Refused(namespace=place, service=GATEWAY, source=GATEWAY, reason=why.reason, message=str(why))
+
+
+def _settings(state: ClusterState, scope: Scope) -> Iterator[tuple[str, str]]:
+    """What can be known; a key whose value can't is left out."""
+    yield "syncer.version", VERSION
+    if state.kubernetes_version:
+        yield "kubernetes.version", state.kubernetes_version
+    yield from istio_settings(state, scope.istio_namespace)
+    yield from units(state, scope.cluster)
 
 
 def _in_order(refused: Refused) -> tuple[str, ...]:

@@ -12,17 +12,19 @@ import threading
 import uuid
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from celery import Celery
 from celery.utils.time import get_exponential_backoff_interval
 from kombu.connection import Connection
 from kombu.exceptions import KombuError, OperationalError
 from kombu.messaging import Producer
+from kombu.transport import redis
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
 
 from syncer import metrics
-from syncer.protocol.errors import HumanNeeded, PeermeshError, Rejected, Transient
+from syncer.protocol.broker import REMEDY, check_files, tls_trouble
+from syncer.protocol.errors import HumanNeeded, PeermeshError, Rejected, Superseded, Transient
 from syncer.protocol.message import KEY_PREFIX, OBSERVE, arguments, queue
 from syncer.protocol.observation import MAX_PACKED, Observation, pack
 from syncer.protocol.secret import Secret
@@ -51,16 +53,31 @@ def signed(observation: Observation, key: SigningKey) -> tuple[str, str, str]:
     return arguments(observation.cluster, packed, key.sign(OBSERVATION, observation.mesh, observation.cluster, packed))
 
 
-def send(broker: Secret, args: tuple[str, str, str]) -> None:
+class _Channel(redis.Channel):
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 # kombu's signature
+        # Else redis-py tells its name and version, for which the user of a cluster would need a right more.
+        return {**super()._connparams(asynchronous), "driver_info": None}  # type: ignore[no-untyped-call]
+
+
+class _Transport(redis.Transport):
+    Channel = _Channel
+
+
+def send(broker: Secret, args: tuple[str, str, str], check: Callable[[], None] = lambda: None) -> None:
     """Push one message and disconnect: after minutes of silence something between here and there has hung up anyway.
 
+    `check` raises if it may no longer be sent; it is called last, for connecting may take as long as another replica
+    needs to take over.
+
     Raises:
+        Superseded: so said `check`.
         HumanNeeded: the broker answers and doesn't let us.
         Transient: it doesn't answer.
     """
     cluster = args[0]
     task = _CELERY.amqp.as_task_v2(str(uuid.uuid4()), OBSERVE, args=args, argsrepr=repr(cluster), origin=cluster)
     url = broker.reveal()
+    check_files(broker)
     try:
         with Connection(  # type: ignore[no-untyped-call]
             url,
@@ -72,9 +89,11 @@ def send(broker: Secret, args: tuple[str, str, str]) -> None:
                 "socket_connect_timeout": _TIMEOUT,
             },
         ) as connection:
+            connection.transport_cls = _Transport
             # One try for each address; otherwise kombu waits and tries on by itself.
             connection.ensure_connection(max_retries=max(0, len(connection.alt) - 1))
             producer = Producer(connection.channel(), serializer="json")  # type: ignore[no-untyped-call]
+            check()
             producer.publish(  # type: ignore[no-untyped-call]
                 task.body, exchange="", routing_key=queue(cluster), headers=task.headers, **task.properties
             )
@@ -85,7 +104,9 @@ def send(broker: Secret, args: tuple[str, str, str]) -> None:
 def _translated(error: Exception, cluster: str) -> HumanNeeded | Transient:
     cause = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
     said = str(cause).rstrip(".")
-    if isinstance(cause, AuthenticationError | AuthorizationError | NoPermissionError | ssl.SSLError):
+    if trouble := tls_trouble(error):
+        return HumanNeeded("NoTLS", f"TLS with the broker fails: {trouble}", subject=cluster, remedy=REMEDY)
+    if isinstance(cause, AuthenticationError | AuthorizationError | NoPermissionError):
         remedy = f"Its user in PEERMESH_BROKER_URL needs `+lpush +ping %W~{KEY_PREFIX}{queue(cluster)}`."
         return HumanNeeded("BrokerRefused", f"the broker refuses us: {said}", subject=cluster, remedy=remedy)
     remedy = "The newest observation is kept and sent when it is back."
@@ -123,13 +144,18 @@ class Publisher:
             self._condition.notify()
         self._thread.join(_TIMEOUT)
 
+    @property
+    def alive(self) -> bool:
+        """The thread that sends runs."""
+        return self._thread.is_alive()
+
     def publish(self, observation: Observation) -> None:
         """Send it as soon as possible, in place of an older one that still waits.
 
         Raises:
             HumanNeeded: nobody sends any more.
         """
-        if not self._thread.is_alive():
+        if not self.alive:
             raise HumanNeeded("NotPublishing", "the thread that publishes has ended", remedy="Start the syncer again.")
         with self._condition:
             self._waiting = observation
@@ -140,6 +166,8 @@ class Publisher:
         while (observation := self._next(tries)) is not None:
             try:
                 self._deliver(observation)
+            except Superseded:
+                tries, said = 0, ""
             except PeermeshError as error:
                 metrics.FAILURES.labels(error.reason).inc()
                 if said != str(error):

@@ -25,6 +25,7 @@ REASONS: Final[Mapping[str, str]] = {
     "BadLabel": "`peermesh.io/export` is neither true nor false, or isn't a label",
     "NotVisible": "`networking.istio.io/exportTo` hides the Service from the gateway",
     "NotMutualTLS": "people's DestinationRule lets the gateway reach the pods without Istio's mutual TLS",
+    "NoIstio": "the cluster doesn't serve all of Istio's routing kinds; nothing is said of what they would show",
     "NoGateway": "no Service leads to the east-west gateway",
     "NodePortGateway": "the gateway's Service is of type NodePort: which addresses peers can use isn't known",
     "ClusterIPGateway": "the gateway's Service is of type ClusterIP: peers can't reach it",

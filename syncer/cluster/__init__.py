@@ -13,8 +13,13 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from syncer.cluster.objects import (
+    Application,
+    ConfigMap,
     DestinationRule,
     Gateway,
+    Kustomization,
+    Namespace,
+    PeerAuthentication,
     Pod,
     Service,
     ServiceEntry,
@@ -30,7 +35,8 @@ _Namespaced = TypeVar("_Namespaced", Service, Pod, Workload, DestinationRule)
 class ClusterState:
     """Everything that was read of a cluster, complete, in any order.
 
-    `service_exports` is None where the cluster doesn't serve that kind: nothing is known then, which isn't "none".
+    `service_exports` is None where the cluster doesn't serve that kind: nothing is known then, which isn't "none". The
+    same holds for all of Istio's routing objects where not `istio`.
     """
 
     services: tuple[Service, ...] = ()
@@ -41,6 +47,13 @@ class ClusterState:
     service_entries: tuple[ServiceEntry, ...] = ()
     virtual_services: tuple[VirtualService, ...] = ()
     destination_rules: tuple[DestinationRule, ...] = ()
+    istio: bool = True
+    peer_authentications: tuple[PeerAuthentication, ...] | None = ()
+    config_maps: tuple[ConfigMap, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
+    kustomizations: tuple[Kustomization, ...] = ()
+    applications: tuple[Application, ...] = ()
+    kubernetes_version: str = ""
 
     @cached_property
     def services_by_namespace(self) -> Mapping[str, Mapping[str, Service]]:
@@ -79,6 +92,14 @@ class Reader(Protocol):
 
         Raises:
             Rejected, Transient, HumanNeeded: it couldn't be read completely, so nothing is known.
+        """
+        ...
+
+    def refresh(self) -> None:
+        """Trust nothing that is known so far: from now on `read` raises Transient until all of it was listed anew.
+
+        For a replica that begins to lead: its watches may lag behind what the one before it has said, for a connection
+        that broke silently tells nothing for minutes. `changes` yields when it is listed.
         """
         ...
 

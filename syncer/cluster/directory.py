@@ -36,6 +36,9 @@ class DirectoryReader:
     def read(self) -> ClusterState:
         return read(self._path, self._namespace)
 
+    def refresh(self) -> None:
+        """Nothing is kept between two readings."""
+
     def changes(self, stop: threading.Event) -> Iterator[None]:
         """Any change below the directory; also when it is removed and made again, or a link to it leads elsewhere."""
         while not stop.is_set():
@@ -82,7 +85,7 @@ def read(directory: Path, namespace: str = "default") -> ClusterState:
         Rejected: no directory, no manifest in it, a file that can't be read, the same object twice.
     """
     found: dict[tuple[str, str, str], Manifest] = {}
-    state: dict[str, list[Any]] = {}
+    state: dict[str, Any] = {}
     files = 0
     for path in _files(directory):
         files += 1
@@ -96,7 +99,7 @@ def read(directory: Path, namespace: str = "default") -> ClusterState:
         remedy = "If this cluster is to export nothing, leave one manifest in it, for example its Namespace."
         what = "no manifests, which isn't taken for `nothing`"
         raise Rejected("NoManifests", what, subject=str(directory), remedy=remedy)
-    return ClusterState(**{field: tuple(values) for field, values in state.items()})
+    return ClusterState(**{field: tuple(values) for field, values in state.items()})  # type: ignore[arg-type]
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from syncer.cluster.objects import KINDS
+from syncer.cluster.objects import KINDS, is_read
 from syncer.protocol.errors import Rejected
 
 MAX_NODES: Final = 1_000_000
@@ -203,11 +203,11 @@ def _objects(path: str, value: Any, compose: Compose) -> Iterator[tuple[dict[str
 def _manifest(path: str, item: dict[str, Any], steps: str, compose: Compose, namespace: str) -> Manifest | None:
     group, slash, _ = str(item["apiVersion"]).partition("/")
     kind = str(item["kind"])
-    known = KINDS.get((group if slash else "", kind))
-    if known is None:
-        return None
-    field, shape = known
+    group = group if slash else ""
     metadata = item.get("metadata")
+    if (group, kind) not in KINDS or (isinstance(metadata, dict) and not is_read(group, kind, metadata)):
+        return None
+    field, shape = KINDS[group, kind]
     if isinstance(metadata, dict) and not metadata.get("namespace"):
         item = {**item, "metadata": {**metadata, "namespace": namespace}}
     try:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import field
 
-from syncer.protocol.labels import MANAGED_BY, MANAGER
+from syncer.protocol.labels import MANAGED_BY, MANAGER, PART_OF
 
 # \Z, not $: that would let a line feed at the end pass.
 Label = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
@@ -106,6 +106,7 @@ class ContainerPort(Object, frozen=True, kw_only=True):
 
 
 class Container(Object, frozen=True, kw_only=True):
+    image: str = ""
     ports: tuple[ContainerPort, ...] = ()
     restart_policy: str = ""
 
@@ -127,6 +128,15 @@ class Pod(Object, frozen=True, kw_only=True):
     metadata: Metadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+
+
+class ConfigMap(Object, frozen=True, kw_only=True):
+    metadata: Metadata
+    data: dict[str, str] = {}
+
+
+class Namespace(Object, frozen=True, kw_only=True):
+    metadata: Metadata
 
 
 # --- apps/v1
@@ -235,6 +245,91 @@ class DestinationRule(Object, frozen=True, kw_only=True):
     spec: DestinationRuleSpec = DestinationRuleSpec()
 
 
+# --- security.istio.io
+
+
+class LabelSelector(Object, frozen=True, kw_only=True):
+    match_labels: dict[str, str] = {}
+
+
+class MutualTls(Object, frozen=True, kw_only=True):
+    mode: str = ""
+
+
+class PeerAuthenticationSpec(Object, frozen=True, kw_only=True):
+    selector: LabelSelector = LabelSelector()
+    mtls: MutualTls = MutualTls()
+
+
+class PeerAuthentication(Object, frozen=True, kw_only=True):
+    metadata: Metadata
+    spec: PeerAuthenticationSpec = PeerAuthenticationSpec()
+
+
+# --- kustomize.toolkit.fluxcd.io
+
+
+class Condition(Object, frozen=True, kw_only=True):
+    type: str = ""
+    status: str = ""
+    message: str = ""
+
+
+class KustomizationSpec(Object, frozen=True, kw_only=True):
+    path: str = ""
+
+
+class KustomizationStatus(Object, frozen=True, kw_only=True):
+    conditions: tuple[Condition, ...] = ()
+    last_applied_revision: str = ""
+
+
+class Kustomization(Object, frozen=True, kw_only=True):
+    metadata: Metadata
+    spec: KustomizationSpec = KustomizationSpec()
+    status: KustomizationStatus = KustomizationStatus()
+
+
+# --- argoproj.io
+
+
+class ApplicationSource(Object, frozen=True, kw_only=True):
+    path: str = ""
+
+
+class ApplicationSpec(Object, frozen=True, kw_only=True):
+    source: ApplicationSource = ApplicationSource()
+
+
+class Sync(Object, frozen=True, kw_only=True):
+    status: str = ""
+    revision: str = ""
+
+
+class Operation(Object, frozen=True, kw_only=True):
+    phase: str = ""
+    message: str = ""
+
+
+class Synced(Object, frozen=True, kw_only=True):
+    revision: str = ""
+
+
+class ApplicationStatus(Object, frozen=True, kw_only=True):
+    """`history`: what was applied, the newest last; `conditions`: what is wrong, with a type and a message only."""
+
+    sync: Sync = Sync()
+    history: tuple[Synced, ...] = ()
+    operation_state: Operation = Operation()
+    conditions: tuple[Condition, ...] = ()
+
+
+class Application(Object, frozen=True, kw_only=True):
+    metadata: Metadata
+    spec: ApplicationSpec = ApplicationSpec()
+    status: ApplicationStatus = ApplicationStatus()
+
+
 KINDS: Final[Mapping[tuple[str, str], tuple[str, type[Any]]]] = {
     ("", "Service"): ("services", Service),
     ("", "Pod"): ("pods", Pod),
@@ -247,8 +342,32 @@ KINDS: Final[Mapping[tuple[str, str], tuple[str, type[Any]]]] = {
     ("networking.istio.io", "ServiceEntry"): ("service_entries", ServiceEntry),
     ("networking.istio.io", "VirtualService"): ("virtual_services", VirtualService),
     ("networking.istio.io", "DestinationRule"): ("destination_rules", DestinationRule),
+    ("security.istio.io", "PeerAuthentication"): ("peer_authentications", PeerAuthentication),
+    ("", "ConfigMap"): ("config_maps", ConfigMap),
+    ("", "Namespace"): ("namespaces", Namespace),
+    ("kustomize.toolkit.fluxcd.io", "Kustomization"): ("kustomizations", Kustomization),
+    ("argoproj.io", "Application"): ("applications", Application),
 }
-"""What is read, by API group and kind: the field of `ClusterState` that holds it, and its type. All are namespaced.
+"""What is read, by API group and kind: the field of `ClusterState` that holds it, and its type.
 
 Jobs aren't read: their templates stay after their pods have ended; pods that run count as pods.
 """
+
+ISTIO_CONFIG: Final = "istio"
+"""The ConfigMap in Istio's own namespace that holds `meshConfig`."""
+NETWORK: Final = "topology.istio.io/network"
+"""Label on Istio's own namespace: the network of all pods that don't say another one."""
+
+
+def is_read(group: str, kind: str, metadata: Mapping[str, Any]) -> bool:
+    """Whether an object of `KINDS` is one that is looked at; of some kinds only few are, and the others may be odd."""
+    labels = metadata.get("labels")
+    labels = labels if isinstance(labels, dict) else {}
+    match group, kind:
+        case "", "ConfigMap":
+            return metadata.get("name") == ISTIO_CONFIG
+        case "", "Namespace":
+            return NETWORK in labels
+        case ("kustomize.toolkit.fluxcd.io", "Kustomization") | ("argoproj.io", "Application"):
+            return labels.get(PART_OF) == MANAGER
+    return True

@@ -24,8 +24,13 @@ SERVICE_ACCOUNTS: Final = "peermesh.io/service-accounts"
 
 ANNOTATIONS: Final = frozenset({CONSUMERS, PORTS, HOST, SERVICE_ACCOUNTS})
 
+EXPORT_TO: Final = "networking.istio.io/exportTo"
+"""Istio's annotation on a Service: the namespaces that see it."""
+
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "peermesh"
+PART_OF: Final = "app.kubernetes.io/part-of"
+"""Label with the value of `MANAGER` on what runs and delivers peermesh: sync units among them."""
 DIGEST: Final = "peermesh.io/digest"
 SOURCE: Final = "peermesh.io/source"
 CLUSTER: Final = "peermesh.io/cluster"

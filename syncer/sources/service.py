@@ -15,12 +15,11 @@ from typing import Final
 from syncer.cluster import ClusterState
 from syncer.cluster.objects import DestinationRule, Metadata, PodSpec, ReplicaSet, Service, Workload
 from syncer.protocol.errors import Rejected
-from syncer.protocol.labels import ANNOTATIONS, CONSUMERS, EXPORT, HOST, PORTS, PREFIX, SERVICE_ACCOUNTS
+from syncer.protocol.labels import ANNOTATIONS, CONSUMERS, EXPORT, EXPORT_TO, HOST, PORTS, PREFIX, SERVICE_ACCOUNTS
 from syncer.protocol.names import is_label, is_subdomain
 from syncer.protocol.offer import Offer, Refused
 from syncer.sources.ports import exported_ports
 
-_EXPORT_TO: Final = "networking.istio.io/exportTo"
 _HIDDEN: Final = frozenset({".", "~"})
 """Values of exportTo that a gateway in another namespace doesn't see."""
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
@@ -85,9 +84,9 @@ def _check(state: ClusterState, service: Service) -> None:
             if key.startswith(PREFIX) and key not in known:
                 remedy = f"Known are label {EXPORT} and annotations {', '.join(sorted(ANNOTATIONS))}."
                 raise Rejected("NotEnforced", f"{what} {key[:80]!r} isn't known, so nothing holds it", remedy=remedy)
-    visible = _split(annotations.get(_EXPORT_TO, "*"))
+    visible = _split(annotations.get(EXPORT_TO, "*"))
     if visible and set(visible) <= _HIDDEN:
-        what = f"{_EXPORT_TO} hides the Service from the gateway's namespace"
+        what = f"{EXPORT_TO} hides the Service from the gateway's namespace"
         raise Rejected("NotVisible", what, remedy="Add the gateway's namespace, or `*`.")
     for rule in state.destination_rules_by_namespace.get(service.metadata.namespace, ()):
         mode = _other_tls(rule, service)

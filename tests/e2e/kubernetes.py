@@ -239,8 +239,9 @@ class Cluster:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": self.name, "cluster": cluster}],
-            "users": [{"name": name, "user": user}],
-            "contexts": [{"name": self.name, "context": {"cluster": self.name, "user": name}}],
+            # Files are used together, too, and then the first user of a name counts.
+            "users": [{"name": f"{self.name}-{name}", "user": user}],
+            "contexts": [{"name": self.name, "context": {"cluster": self.name, "user": f"{self.name}-{name}"}}],
             "current-context": self.name,
         }
         path = self.folder / f"{name}.kubeconfig"
@@ -274,7 +275,23 @@ def install_crds(cluster: Cluster, *, service_export: str | None = "v1beta1") ->
     cluster.apply(build.module_folder("crds", "istio.io/api") / "kubernetes" / "customresourcedefinitions.gen.yaml")
     if service_export:
         cluster.apply(service_export_crd(service_export))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+    wait_for_crds(cluster)
+
+
+def wait_for_crds(cluster: Cluster) -> None:
+    """Return when every kind that was added is served. (`kubectl wait` fails on one that has no status yet, and for a
+    moment after Established its storage still answers 429.)
+    """
+    _, listed = cluster.request("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+    specs = [item["spec"] for item in listed["items"]]
+    waiting = [
+        f"/apis/{spec['group']}/{next(v['name'] for v in spec['versions'] if v['served'])}/{spec['names']['plural']}"
+        for spec in specs
+    ]
+    deadline = time.monotonic() + _READY_SECONDS
+    while waiting := [path for path in waiting if cluster.request("GET", f"{path}?limit=1")[0] != 200]:
+        assert time.monotonic() < deadline, f"{cluster.name} doesn't serve {waiting}"
+        time.sleep(0.05)
 
 
 def service_export_crd(version: str = "v1beta1") -> Path:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,7 +122,10 @@ MIXED = cluster(
 
 def shuffled(state: ClusterState, chance: random.Random) -> ClusterState:
     orders = {field.name: getattr(state, field.name) for field in fields(state)}
-    return replace(state, **{name: tuple(chance.sample(objects, len(objects))) for name, objects in orders.items()})
+    shuffled: dict[str, Any] = {
+        name: tuple(chance.sample(objects, len(objects))) for name, objects in orders.items() if type(objects) is tuple
+    }
+    return replace(state, **shuffled)
 
 
 @given(st.randoms(use_true_random=False))

@@ -17,7 +17,7 @@ from celery.signals import setup_logging
 from kombu.entity import Queue
 from msgspec.structs import replace
 
-from syncer.protocol.errors import HumanNeeded, Rejected, Transient
+from syncer.protocol.errors import HumanNeeded, Rejected, Superseded, Transient
 from syncer.protocol.message import KEY_PREFIX, OBSERVE
 from syncer.protocol.observation import MAX_PACKED, Observation, unpack
 from syncer.protocol.offer import Offer
@@ -254,6 +254,34 @@ def test_what_can_never_be_sent_doesnt_stop_what_comes_after() -> None:
         publisher.publish(numbered(1))
         publisher.publish(numbered(2))
         assert 2 == sent.get(timeout=DEADLINE)
+
+
+def test_what_may_no_longer_be_sent_when_the_broker_answers_isnt_sent(broker: Valkey, client: redis.Redis) -> None:
+    def check() -> None:
+        assert 0 == client.llen(QUEUE)
+        raise Superseded("NotLeading", "another replica publishes")
+
+    with pytest.raises(Superseded):
+        send(west(broker), signed(SAID, KEY), check)
+    assert 0 == client.llen(QUEUE)
+
+
+def test_what_another_replica_says_is_dropped_silently(caplog: pytest.LogCaptureFixture) -> None:
+    sent: queue.SimpleQueue[int] = queue.SimpleQueue()
+    tried = threading.Event()
+
+    def deliver(observation: Observation) -> None:
+        if observation.sequence == 1:
+            tried.set()
+            raise Superseded("NotLeading", "another replica publishes")
+        sent.put(observation.sequence)
+
+    with Publisher(deliver, pause=lambda _: 3600) as publisher:
+        publisher.publish(numbered(1))
+        assert tried.wait(DEADLINE)
+        publisher.publish(numbered(2))
+        assert 2 == sent.get(timeout=DEADLINE)
+    assert [] == caplog.messages
 
 
 def test_a_publisher_that_waits_ends_at_once() -> None:

@@ -19,7 +19,9 @@ from prometheus_client import generate_latest
 from syncer import metrics
 from syncer.__main__ import main
 from syncer.cluster import ClusterState
+from syncer.cluster.known import NotReadYet
 from syncer.keys import signing_key
+from syncer.leader import Alone
 from syncer.protocol.errors import PeermeshError, Rejected
 from syncer.protocol.observation import Observation
 from syncer.run import Syncer, run
@@ -72,6 +74,11 @@ def running(settings: Settings) -> Iterator[None]:
     assert not thread.is_alive()
 
 
+def directory_of(settings: Settings) -> Path:
+    assert isinstance(settings.source, Path)
+    return settings.source
+
+
 def offered(observation: Observation) -> list[str]:
     return [offer.service for offer in observation.offers]
 
@@ -84,7 +91,7 @@ def test_changes_are_published_and_what_is_broken_says_nothing(
 ) -> None:
     caplog.set_level(logging.INFO, logger="peermesh")
     settings = read_settings(environment)
-    second = settings.directory / "b.yaml"
+    second = directory_of(settings) / "b.yaml"
     with broker.client() as client, running(settings):
         first = arrived(client)
         second.write_text(service().replace("name: a,", "name: b,"))
@@ -96,7 +103,7 @@ def test_changes_are_published_and_what_is_broken_says_nothing(
         assert 0 == client.llen(QUEUE)
     assert [["a"], ["a", "b"], ["a", "c"]] == [offered(one) for one in (first, both, mended)]
     assert first.sequence < both.sequence < mended.sequence
-    assert "complete again" in caplog.messages
+    assert "read completely" in caplog.messages
 
 
 def test_a_heartbeat_says_again_what_is_so(broker: Valkey, environment: Mapping[str, str]) -> None:
@@ -117,7 +124,7 @@ def test_what_changed_while_the_broker_was_away_arrives_when_it_is_back(
         server.stop()
         with running(settings):
             wait_until_logged(caplog, "not published, BrokerAway")
-            (settings.directory / "b.yaml").write_text(service().replace("name: a,", "name: b,"))
+            (directory_of(settings) / "b.yaml").write_text(service().replace("name: a,", "name: b,"))
             wait_until_logged(caplog, "observed 2 exports")
             server.restart()
             with server.client() as client:
@@ -128,10 +135,10 @@ def test_a_directory_that_isnt_there_yet_is_waited_for(
     broker: Valkey, environment: Mapping[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = read_settings(environment)
-    moved = settings.directory.rename(settings.directory.parent / "moved")
+    moved = directory_of(settings).rename(directory_of(settings).parent / "moved")
     with broker.client() as client, running(settings):
         wait_until_logged(caplog, "incomplete, nothing is said until it is mended, NoManifests: ")
-        moved.rename(settings.directory)
+        moved.rename(directory_of(settings))
         assert ["a"] == offered(arrived(client))
 
 
@@ -165,13 +172,23 @@ def test_a_process_logs_its_public_key_and_ends_with_0_on_sigterm(
     assert "canary" not in said
 
 
-def test_a_process_that_cant_start_says_why_and_ends_with_1(
+def test_a_process_that_needs_a_person_says_why_and_ends_with_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for setting in SETTINGS:
         monkeypatch.delenv(setting.name, raising=False)
-    assert 1 == main([])
+    assert 3 == main([])
     assert "ERROR BadSetting: PEERMESH_MESH: it isn't set." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["syncer", "workers.cli"])
+def test_however_it_is_started_it_ends_with_the_same_code(module: str, environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", module, *(["syncer"] if module == "workers.cli" else [])]
+    told = {**os.environ, **environment, "PEERMESH_LISTEN": "192.0.2.1:80"}  # TEST-NET-1: never an address of ours
+    done = subprocess.run(command, check=False, env=told, capture_output=True, text=True, timeout=DEADLINE)
+    assert 3 == done.returncode
+    assert ": 192.0.2.1:80 can't be listened on: " in done.stderr
+    assert 1 == done.stderr.count("\n")
 
 
 def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,6 +196,63 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     text = capsys.readouterr().out
     assert [] == [setting.name for setting in SETTINGS if setting.name not in text]
+
+
+# --- one of several replicas
+
+
+class Following:
+    """An election in which a test says who leads."""
+
+    alive = True
+    term = 0
+
+    def __init__(self) -> None:
+        self.leads = False
+
+    def begin(self) -> None:
+        self.leads = True
+        self.term += 1
+
+    def leading(self) -> bool:
+        return self.leads
+
+
+def test_one_that_doesnt_lead_reads_and_says_nothing() -> None:
+    published: list[Observation] = []
+    syncer = Syncer(SCOPE, Scripted(ONE, ONE), published.append, Following())
+    assert [False, False] == [syncer.read(NOW, heartbeat=heartbeat) for heartbeat in (True, False)]
+    assert ([], "") == (published, syncer.waiting)
+
+
+def test_one_that_begins_to_lead_says_all_of_it_when_it_was_read_anew() -> None:
+    published: list[Observation] = []
+    reader, leader = Scripted(ONE, ONE), Following()
+    syncer = Syncer(SCOPE, reader, published.append, leader)
+    syncer.read(NOW, heartbeat=True)
+    leader.begin()
+    assert (False, 1, []) == (syncer.read(NOW, heartbeat=False), reader.refreshed, published)
+    assert (True, 1) == (syncer.read(NOW, heartbeat=False), reader.refreshed)
+    assert ["a"] == offered(published[0])
+
+
+def test_one_that_leads_from_the_beginning_reads_once() -> None:
+    published: list[Observation] = []
+    reader, leader = Scripted(ONE), Following()
+    leader.begin()
+    syncer = Syncer(SCOPE, reader, published.append, leader)
+    assert (True, 0) == (syncer.read(NOW, heartbeat=True), reader.refreshed)
+
+
+def test_one_that_leads_again_says_again_what_another_one_may_have_contradicted() -> None:
+    published: list[Observation] = []
+    leader = Following()
+    leader.begin()
+    syncer = Syncer(SCOPE, Scripted(ONE, ONE, ONE), published.append, leader)
+    assert [True, False] == [syncer.read(NOW, heartbeat=False) for _ in range(2)]
+    leader.begin()
+    assert [False, True] == [syncer.read(NOW, heartbeat=False) for _ in range(2)]
+    assert published[0].sequence < published[1].sequence
 
 
 # --- one reading after the other
@@ -189,12 +263,16 @@ class Scripted:
 
     def __init__(self, *states: ClusterState | PeermeshError) -> None:
         self._states = iter(states)
+        self.refreshed = 0
 
     def read(self) -> ClusterState:
         state = next(self._states)
         if isinstance(state, PeermeshError):
             raise state
         return state
+
+    def refresh(self) -> None:
+        self.refreshed += 1
 
     def changes(self, stop: threading.Event) -> Iterator[None]:
         del stop
@@ -208,7 +286,7 @@ BROKEN = Rejected("BadManifest", "not YAML", subject="a.yaml:1")
 def read_all(*states: ClusterState | PeermeshError, heartbeat: bool = False) -> tuple[list[bool], list[Observation]]:
     """Whether each reading was published, and what was."""
     published: list[Observation] = []
-    syncer = Syncer(SCOPE, Scripted(*states), published.append)
+    syncer = Syncer(SCOPE, Scripted(*states), published.append, Alone())
     return [syncer.read(NOW, heartbeat=heartbeat) for _ in states], published
 
 
@@ -243,7 +321,7 @@ def test_what_was_applied_is_news() -> None:
 
 def test_numbers_and_times_are_those_of_the_reading() -> None:
     published: list[Observation] = []
-    syncer = Syncer(SCOPE, Scripted(ONE, cluster()), published.append)
+    syncer = Syncer(SCOPE, Scripted(ONE, cluster()), published.append, Alone())
     for seconds in (0, 5):
         syncer.read(NOW + timedelta(seconds=seconds), heartbeat=False)
     first, second = published
@@ -258,7 +336,25 @@ def test_each_trouble_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     refused = "refused shop/a, NoIdentity: "
     assert 1 == sum(message.startswith(refused) for message in caplog.messages)
     assert 1 == caplog.messages.count(f"{INCOMPLETE}a.yaml:1: not YAML")
-    assert 1 == caplog.messages.count("complete again")
+    assert 1 == caplog.messages.count("read completely")
+
+
+def test_that_nothing_was_read_yet_is_no_trouble_worth_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="peermesh")
+    read_all(NotReadYet("services"), NotReadYet("pods"), ONE)
+    assert [] == [
+        record.message for record in caplog.records if record.levelno >= logging.WARNING and "read" in record.message
+    ]
+    assert ["services"] == [text.split(": ")[1] for text in caplog.messages if text.startswith("nothing is said yet")]
+
+
+def test_until_it_was_read_once_it_says_what_it_waits_for() -> None:
+    syncer = Syncer(SCOPE, Scripted(BROKEN, ONE, BROKEN), lambda _: None, Alone())
+    said = [syncer.waiting]
+    for _ in range(3):
+        syncer.read(NOW, heartbeat=False)
+        said.append(syncer.waiting)
+    assert ["the cluster wasn't read yet", "a.yaml:1: not YAML", "", ""] == said
 
 
 def test_readings_are_counted() -> None:

@@ -10,7 +10,7 @@ from syncer.foreign import MeshHosts
 from syncer.gateway import GatewayPlace
 from syncer.observe import Scope
 from syncer.protocol.errors import HumanNeeded
-from syncer.settings import SETTINGS, Setting, read_settings, settings_from_environment
+from syncer.settings import SETTINGS, Api, KeySecret, Lease, Setting, read_settings, settings_from_environment
 
 LEAST = {
     "PEERMESH_MESH": "acme",
@@ -24,11 +24,12 @@ def test_what_must_be_set_is_enough() -> None:
     settings = read_settings(LEAST)
     assert Scope(mesh="acme", cluster="west") == settings.scope
     assert (Path("/manifests"), Path("peermesh-syncer.key"), "default", Timing()) == (
-        settings.directory,
-        settings.key_file,
+        settings.source,
+        settings.key,
         settings.namespace,
         settings.timing,
     )
+    assert (None, None) == (settings.lease, settings.listen)
     assert LEAST["PEERMESH_BROKER_URL"] == settings.broker.reveal()
 
 
@@ -38,6 +39,7 @@ def test_everything_can_be_set() -> None:
         | {
             "PEERMESH_NAMESPACE": "shop",
             "PEERMESH_KEY_FILE": "/keys/west",
+            "PEERMESH_LISTEN": "[::1]:8080",
             "PEERMESH_GATEWAY_NAMESPACE": "edge",
             "PEERMESH_GATEWAY_SELECTOR": "istio=ew, app.kubernetes.io/name=gateway",
             "PEERMESH_GATEWAY_PORT": "9443",
@@ -59,11 +61,60 @@ def test_everything_can_be_set() -> None:
         ),
     )
     assert expected == settings.scope
-    assert (Path("/keys/west"), "shop", Timing(quiet=0.5, longest=5, heartbeat=60)) == (
-        settings.key_file,
+    assert (Path("/keys/west"), "shop", Timing(quiet=0.5, longest=5, heartbeat=60), ("::1", 8080)) == (
+        settings.key,
         settings.namespace,
         settings.timing,
+        settings.listen,
     )
+
+
+IN_A_POD = {name: value for name, value in LEAST.items() if name != "PEERMESH_DIRECTORY"} | {
+    "PEERMESH_POD_NAMESPACE": "peermesh-system",
+    "PEERMESH_POD_NAME": "peermesh-syncer-1",
+    "PEERMESH_KEY_SECRET": "peermesh-syncer-key",
+    "PEERMESH_LEASE": "peermesh-syncer",
+}
+
+
+def test_without_a_directory_the_service_account_of_the_pod_leads_to_the_cluster() -> None:
+    settings = read_settings(IN_A_POD)
+    assert Api() == settings.source
+    assert KeySecret(namespace="peermesh-system", name="peermesh-syncer-key") == settings.key
+    expected = Lease(namespace="peermesh-system", name="peermesh-syncer", holder="peermesh-syncer-1", duration=15)
+    assert expected == settings.lease
+
+
+def test_outside_a_cluster_a_kubeconfig_file_does() -> None:
+    settings = read_settings(
+        IN_A_POD
+        | {"PEERMESH_KUBECONFIG": "/kube/config", "PEERMESH_CONTEXT": "west", "PEERMESH_ISTIO_NAMESPACE": "mesh"}
+    )
+    assert (Api(kubeconfig=Path("/kube/config"), context="west"), "mesh") == (settings.source, settings.istio_namespace)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        (
+            LEAST | {"PEERMESH_KUBECONFIG": "/kube/config"},
+            "PEERMESH_DIRECTORY: PEERMESH_KUBECONFIG is set, too, and only one of them can be followed. It is dir",
+        ),
+        (LEAST | {"PEERMESH_LEASE": "peermesh-syncer"}, "PEERMESH_DIRECTORY: PEERMESH_LEASE is set, too"),
+        (IN_A_POD | {"PEERMESH_KEY_FILE": "/key"}, "PEERMESH_KEY_SECRET: PEERMESH_KEY_FILE is set, too"),
+        (
+            IN_A_POD | {"PEERMESH_POD_NAMESPACE": ""},
+            "PEERMESH_POD_NAMESPACE: it isn't set, and PEERMESH_KEY_SECRET is.",
+        ),
+        (IN_A_POD | {"PEERMESH_LEASE": "../x"}, "PEERMESH_LEASE: '../x' isn't a DNS name."),
+        (IN_A_POD | {"PEERMESH_LISTEN": "8080"}, "PEERMESH_LISTEN: '8080' isn't host:port."),
+        (IN_A_POD | {"PEERMESH_LISTEN": "0.0.0.0:http"}, "PEERMESH_LISTEN: '0.0.0.0:http' isn't host:port."),
+    ],
+)
+def test_what_doesnt_go_together_is_refused(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(HumanNeeded) as error:
+        read_settings(environment)
+    assert message in str(error.value)
 
 
 def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +129,6 @@ def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("PEERMESH_MESH", "", "it isn't set. It is name of the mesh, as in `mesh/mesh.yaml`."),
         ("PEERMESH_CLUSTER", " ", "it isn't set. It is name of this cluster, as in `mesh/clusters/`."),
         ("PEERMESH_CLUSTER", "we/st", "'we/st' isn't a name of a-z, 0-9 and -"),
-        ("PEERMESH_DIRECTORY", "", "it isn't set."),
         ("PEERMESH_BROKER_URL", "", "it isn't set."),
         ("PEERMESH_BROKER_URL", "amqp://x:canary@h", "it doesn't start with redis://, rediss://, redis+socket://."),
         ("PEERMESH_GATEWAY_SELECTOR", "istio", "'istio' isn't key=value, separated by commas."),

@@ -1,6 +1,6 @@
 """What `peermesh plan` plans, and the tree that `--write` leaves.
 
-The same `plan` as the pipeline's, with directories of manifests in place of what syncers send.
+The same `plan` as the pipeline's, with directories of manifests and API servers in place of what syncers send.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from syncer.cluster import ClusterState
 from syncer.cluster.directory import DirectoryReader
 from syncer.foreign import MeshHosts
 from syncer.gateway import GatewayPlace
@@ -25,6 +26,8 @@ from workers.plan import Memory, Plan, Proposal, frozen_namespaces, plan
 from workers.situation import memory_of
 from workers.tree import Files, Tree, apply, read_tree
 
+CONTEXT: Final = "context:"
+"""In front of a source that is a context of a kubeconfig, not a directory."""
 MARKER: Final = ".peermesh-plan"
 """Lists what `--write` wrote into a folder, so that the next time can take it away again, and nothing else."""
 _MARKER_HEAD: Final = "# Written by `peermesh plan --write`, which replaces these files the next time.\n"
@@ -36,13 +39,15 @@ def planned(repo: str, sources: Mapping[str, str], namespace: str) -> Iterator[t
 
     Raises:
         Rejected: bad documents, an unknown cluster, a source that can't be read.
+        Transient, HumanNeeded: an API server is away, or refuses.
     """
     with _opened(repo) as (files, memory):
         tree, problems = read_tree(files)
         if tree is None:
             raise Invalid(problems)
         _known(tree, sources)
-        observations = {name: _observation(tree, name, Path(source), namespace) for name, source in sources.items()}
+        states = {name: _state(name, source, namespace) for name, source in sources.items()}
+        observations = {name: _observation(tree, name, state) for name, state in states.items()}
         frozen = frozen_namespaces(tree, problems)
         yield files, plan(tree, files, observations, memory, merges=_all_but_held, frozen=frozen)
 
@@ -69,7 +74,21 @@ def _known(tree: Tree, sources: Mapping[str, str]) -> None:
             raise Rejected("UnknownCluster", "no such cluster", subject=name, remedy=remedy)
 
 
-def _observation(tree: Tree, name: str, source: Path, namespace: str) -> Observation:
+def _state(name: str, source: str, namespace: str) -> ClusterState:
+    """What a cluster holds: a directory of manifests, or the API server of a context."""
+    context = source.removeprefix(CONTEXT)
+    if context == source:
+        return DirectoryReader(Path(source), namespace).read()
+    if not context:
+        remedy = f"Write --from {name}={CONTEXT}CTX; `kubectl config get-contexts` shows which there are."
+        raise Rejected("BadOption", "no name of a context follows", subject=f"--from {name}={source}", remedy=remedy)
+    from syncer.cluster.api import read
+    from syncer.cluster.connection import Connection
+
+    return read(Connection(context=context))
+
+
+def _observation(tree: Tree, name: str, state: ClusterState) -> Observation:
     now = datetime.now(UTC)
     gateway, hosts = tree.clusters[name].spec.gateway, tree.mesh.spec.hosts
     scope = Scope(
@@ -78,7 +97,7 @@ def _observation(tree: Tree, name: str, source: Path, namespace: str) -> Observa
         gateway=GatewayPlace(namespace=gateway.namespace, selector=gateway.selector, port=gateway.port),
         hosts=MeshHosts(template=hosts.template, patterns=tuple(entry.pattern for entry in hosts.additional)),
     )
-    return observe(DirectoryReader(source, namespace).read(), scope, sequence=next_sequence(0, now), observed_at=now)
+    return observe(state, scope, sequence=next_sequence(0, now), observed_at=now)
 
 
 def refuse_inside(repo: str, out: Path) -> None:
