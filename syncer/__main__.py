@@ -8,20 +8,24 @@ import signal
 import sys
 import threading
 
-from syncer.protocol.errors import PeermeshError
+from syncer.protocol.errors import HumanNeeded, PeermeshError
 from syncer.run import run
 from syncer.settings import SETTINGS, settings_from_environment
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. Exit code 0: it was stopped; 1: it can't start or can't go on, and says why."""
+    """Run until SIGTERM or SIGINT.
+
+    Returns the exit code, as `peermesh syncer` has them. 0: it was stopped; 3: a person must mend something before it
+    can start or go on; 1: it can't, and trying again may help. It logs what it is.
+    """
     _parser().parse_args(arguments)
     log_to_stderr()
     try:
         run(settings_from_environment(), stop=stop_on_signals())
     except PeermeshError as error:
         logging.getLogger("peermesh.syncer").error("%s: %s", error.reason, error)  # noqa: TRY400 - a sentence, no trace
-        return 1
+        return 3 if isinstance(error, HumanNeeded) else 1
     return 0
 
 

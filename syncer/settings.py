@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,21 +17,28 @@ from syncer.debounce import Timing
 from syncer.foreign import MeshHosts
 from syncer.gateway import GatewayPlace
 from syncer.observe import Scope
+from syncer.protocol.broker import broker_url
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.names import is_label, is_subdomain
 from syncer.protocol.secret import Secret
 
-_SCHEMES: Final = ("redis://", "rediss://", "redis+socket://")
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One variable of the environment, for the documentation and for messages. No default: it must be set."""
+    """One variable of the environment, for the documentation and for messages.
+
+    One without a default must be set, unless its meaning says what happens if it isn't.
+    """
 
     name: str
     meaning: str
     default: str = ""
+
+    @property
+    def required(self) -> bool:
+        return not self.default and "not set: " not in self.meaning
 
 
 MESH: Final = Setting(name="PEERMESH_MESH", meaning="name of the mesh, as in `mesh/mesh.yaml`")
@@ -39,14 +47,49 @@ BROKER: Final = Setting(
     name="PEERMESH_BROKER_URL",
     meaning="Redis in Celery's form (`redis://`, `rediss://`, `redis+socket://`), with the user of this cluster alone",
 )
-DIRECTORY: Final = Setting(name="PEERMESH_DIRECTORY", meaning="directory of manifests that stands for the cluster")
+DIRECTORY: Final = Setting(
+    name="PEERMESH_DIRECTORY",
+    meaning="directory of manifests that stands for the cluster; not set: the Kubernetes API is read",
+)
 NAMESPACE: Final = Setting(
     name="PEERMESH_NAMESPACE", meaning="namespace of manifests that name none", default="default"
+)
+KUBECONFIG: Final = Setting(
+    name="PEERMESH_KUBECONFIG",
+    meaning="kubeconfig file that leads to the API server; not set: the service account of this pod does",
+)
+CONTEXT: Final = Setting(name="PEERMESH_CONTEXT", meaning="context of the kubeconfig file; not set: its current one")
+POD_NAMESPACE: Final = Setting(
+    name="PEERMESH_POD_NAMESPACE",
+    meaning="namespace of the Lease and of the Secret with the key; not set: neither can be used",
+)
+POD_NAME: Final = Setting(
+    name="PEERMESH_POD_NAME", meaning="name of this replica, as the Lease shows it; not set: the host name"
 )
 KEY_FILE: Final = Setting(
     name="PEERMESH_KEY_FILE",
     meaning="file of the key that observations are signed with; made at the first start",
     default="peermesh-syncer.key",
+)
+KEY_SECRET: Final = Setting(
+    name="PEERMESH_KEY_SECRET",
+    meaning="name of the Secret that keeps that key, under `key`, in place of a file; not set: a file does",
+)
+LEASE: Final = Setting(
+    name="PEERMESH_LEASE",
+    meaning="name of the Lease by which one of several replicas is chosen to publish; not set: this is the only one",
+)
+LEASE_DURATION: Final = Setting(
+    name="PEERMESH_LEASE_DURATION",
+    meaning="seconds after which another replica takes over from one that is no longer heard of",
+    default="15",
+)
+LISTEN: Final = Setting(
+    name="PEERMESH_LISTEN",
+    meaning="`host:port` on which `/healthz`, `/readyz` and `/metrics` are served; not set: they aren't",
+)
+ISTIO_NAMESPACE: Final = Setting(
+    name="PEERMESH_ISTIO_NAMESPACE", meaning="namespace of Istio's control plane", default="istio-system"
 )
 GATEWAY_NAMESPACE: Final = Setting(
     name="PEERMESH_GATEWAY_NAMESPACE", meaning="namespace of the east-west gateway's pods", default="istio-eastwest"
@@ -86,7 +129,16 @@ SETTINGS: Final = (
     BROKER,
     DIRECTORY,
     NAMESPACE,
+    KUBECONFIG,
+    CONTEXT,
+    POD_NAMESPACE,
+    POD_NAME,
     KEY_FILE,
+    KEY_SECRET,
+    LEASE,
+    LEASE_DURATION,
+    LISTEN,
+    ISTIO_NAMESPACE,
     GATEWAY_NAMESPACE,
     GATEWAY_SELECTOR,
     GATEWAY_PORT,
@@ -99,14 +151,43 @@ SETTINGS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Api:
+    """How the API server is reached: a kubeconfig file and its context; with neither, this pod's service account."""
+
+    kubeconfig: Path | None = None
+    context: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeySecret:
+    """A Secret that keeps the signing key."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """What replicas agree by; `holder` is this one. `duration` in seconds."""
+
+    namespace: str
+    name: str
+    holder: str
+    duration: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a syncer is told; prints without secrets."""
+    """What a syncer is told; prints without secrets. `source` is a directory of manifests, or an API server."""
 
     scope: Scope
     broker: Secret
-    directory: Path
-    key_file: Path
+    source: Path | Api
+    key: Path | KeySecret
+    lease: Lease | None = None
+    listen: tuple[str, int] | None = None
     namespace: str = "default"
+    istio_namespace: str = "istio-system"
     timing: Timing = field(default_factory=Timing)
 
 
@@ -121,18 +202,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         HumanNeeded: a variable that must be set isn't, or a value that can't be meant.
     """
-
-    def value(setting: Setting, parse: Callable[[str], _T]) -> _T:
-        text = environment.get(setting.name, "").strip() or setting.default
-        if not text and setting is not HOST_PATTERNS:
-            raise HumanNeeded("BadSetting", "it isn't set", subject=setting.name, remedy=f"It is {setting.meaning}.")
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise HumanNeeded(
-                "BadSetting", str(error), subject=setting.name, remedy=f"It is {setting.meaning}."
-            ) from error
-
+    values = _Values(environment)
+    value = values.read
     return Settings(
         scope=Scope(
             mesh=value(MESH, _label),
@@ -143,15 +214,83 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
                 port=value(GATEWAY_PORT, _port),
             ),
             hosts=MeshHosts(template=value(HOST_TEMPLATE, _template), patterns=value(HOST_PATTERNS, _patterns)),
+            istio_namespace=value(ISTIO_NAMESPACE, _label),
         ),
-        broker=value(BROKER, _broker),
-        directory=value(DIRECTORY, Path),
+        broker=value(BROKER, broker_url),
+        source=_source(values),
+        key=_key(values),
+        lease=_lease(values),
+        listen=value(LISTEN, _address) if values.said(LISTEN) else None,
         namespace=value(NAMESPACE, _label),
-        key_file=value(KEY_FILE, Path),
+        istio_namespace=value(ISTIO_NAMESPACE, _label),
         timing=Timing(
             quiet=value(QUIET, _seconds), longest=value(LONGEST, _seconds), heartbeat=value(HEARTBEAT, _seconds)
         ),
     )
+
+
+class _Values:
+    """Variables of an environment, parsed one by one."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def said(self, setting: Setting) -> str:
+        """What somebody set; empty: nobody did."""
+        return self._environment.get(setting.name, "").strip()
+
+    def read(self, setting: Setting, parse: Callable[[str], _T]) -> _T:
+        """What it is, by default if need be."""
+        text = self.said(setting) or setting.default
+        if not text and setting.required:
+            raise _bad(setting, "it isn't set")
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise _bad(setting, str(error)) from error
+
+    def apart(self, one: Setting, *others: Setting) -> None:
+        """Refuse `one` beside any of the others: the one that isn't followed would be a surprise."""
+        beside = [other.name for other in others if self.said(one) and self.said(other)]
+        if beside:
+            raise _bad(one, f"{beside[0]} is set, too, and only one of them can be followed")
+
+
+def _bad(setting: Setting, what: str) -> HumanNeeded:
+    return HumanNeeded("BadSetting", what, subject=setting.name, remedy=f"It is {setting.meaning}.")
+
+
+def _source(values: _Values) -> Path | Api:
+    values.apart(DIRECTORY, KUBECONFIG, CONTEXT, KEY_SECRET, LEASE)
+    if values.said(DIRECTORY):
+        return values.read(DIRECTORY, Path)
+    return Api(
+        kubeconfig=values.read(KUBECONFIG, Path) if values.said(KUBECONFIG) else None, context=values.said(CONTEXT)
+    )
+
+
+def _key(values: _Values) -> Path | KeySecret:
+    values.apart(KEY_SECRET, KEY_FILE)
+    if not values.said(KEY_SECRET):
+        return values.read(KEY_FILE, Path)
+    return KeySecret(namespace=_pod_namespace(values, KEY_SECRET), name=values.read(KEY_SECRET, _subdomain))
+
+
+def _lease(values: _Values) -> Lease | None:
+    if not values.said(LEASE):
+        return None
+    return Lease(
+        namespace=_pod_namespace(values, LEASE),
+        name=values.read(LEASE, _subdomain),
+        holder=values.said(POD_NAME) or socket.gethostname(),
+        duration=values.read(LEASE_DURATION, _seconds),
+    )
+
+
+def _pod_namespace(values: _Values, wanted_for: Setting) -> str:
+    if not values.said(POD_NAMESPACE):
+        raise _bad(POD_NAMESPACE, f"it isn't set, and {wanted_for.name} is")
+    return values.read(POD_NAMESPACE, _label)
 
 
 def _label(text: str) -> str:
@@ -160,11 +299,18 @@ def _label(text: str) -> str:
     return text
 
 
-def _broker(text: str) -> Secret:
-    if not text.startswith(_SCHEMES):
-        # Not the value itself: it may hold a password.
-        raise ValueError(f"it doesn't start with {', '.join(_SCHEMES)}")
-    return Secret(text)
+def _subdomain(text: str) -> str:
+    if not is_subdomain(text):
+        raise ValueError(f"{text[:80]!r} isn't a DNS name")
+    return text
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not colon or not port.isdecimal() or int(port) >= 1 << 16:
+        raise ValueError(f"{text[:80]!r} isn't host:port")
+    return host, int(port)
 
 
 def _pairs(text: str) -> dict[str, str]:
