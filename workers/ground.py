@@ -125,9 +125,9 @@ def only_of(rendered_paths: Iterable[str]) -> Only:
     """What must be rendered to know the content of these paths."""
     services, gateways = set(), set()
     for path in rendered_paths:
-        match path.removesuffix(".yaml").split("/"):
-            case ["clusters", _, "imports", namespace, service]:
-                services.add(ServiceKey(namespace, service))  # type: ignore[arg-type]
+        match path.split("/"):
+            case ["clusters", _, "imports", namespace, file]:
+                services.add(ServiceKey(namespace, paths.name_in(file)))  # type: ignore[arg-type]
             case ["clusters", cluster, "gateway", _]:
                 gateways.add(cluster)
     return Only(services=frozenset(services), gateways=frozenset(gateways))

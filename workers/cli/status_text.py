@@ -5,20 +5,32 @@ Knows statuses. Decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from rich.text import Text
 
+from workers.applied import UnitApplied
 from workers.cli.proposal_text import classes_text
 from workers.cli.screen import say, say_indented, say_item, table
+from workers.doctor.clock import aged
 from workers.status import ClusterStatus, OpenProposal, Status
 from workers.tree import RejectedFacts
 
 _SILENT = timedelta(minutes=15)
 """Three heartbeats; the border refuses what is older."""
+_APPLIED: Final = {
+    "applied": Text("as committed", style="green"),
+    "stale": Text("not yet", style="yellow"),
+    "failed": Text("failed", style="red"),
+    "unknown": Text("unknown", style="dim"),
+}
+_NAMED: Final = 5
+"""So many objects of a unit are named, to keep to a few lines; `--output json` has all."""
+_LENGTH: Final = 500
+"""Letters of a reconciler's message: it may list every object that was refused."""
 
 
 def show_status(status: Status, now: datetime) -> None:
@@ -28,7 +40,7 @@ def show_status(status: Status, now: datetime) -> None:
         say(Text.assemble(("paused: ", "bold red"), status.paused))
     say()
     asked = status.heard is not None
-    head = ("cluster", "exports", "can call", "gateway", "heard" if asked else "")
+    head = ("cluster", "exports", "can call", "gateway", *(("heard", "applied") if asked else ("", "")))
     table(head, [_cluster_row(cluster, now, asked=asked) for cluster in status.clusters])
     for cluster in status.clusters:
         _show_trouble(cluster)
@@ -50,22 +62,14 @@ def _cluster_row(cluster: ClusterStatus, now: datetime, *, asked: bool) -> tuple
         str(cluster.calls),
         Text(addresses) if addresses else Text("no address", style="yellow"),
         _heard(cluster.observed_at, now) if asked else "",
+        _APPLIED[cluster.applied.state] if cluster.applied else "",
     )
 
 
 def _heard(at: datetime | None, now: datetime) -> Text:
     if at is None:
         return Text("not yet", style="yellow")
-    return Text(f"{age(now - at)} ago", style="red" if now - at > _SILENT else "green")
-
-
-def age(duration: timedelta) -> str:
-    """`12 s`, `3 min`, `5 h`, `2 d`."""
-    seconds = max(0, int(duration.total_seconds()))
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
+    return Text(f"{aged(now - at)} ago", style="red" if now - at > _SILENT else "green")
 
 
 def _show_trouble(cluster: ClusterStatus) -> None:
@@ -76,6 +80,43 @@ def _show_trouble(cluster: ClusterStatus) -> None:
         refusal = cluster.refusal
         what = f"{refusal.count} refused since {refusal.since:%Y-%m-%d %H:%M} UTC, {refusal.reason}: {refusal.what}"
         say_indented(Text.assemble((cluster.name, "bold"), (f": {what}", "red")), 2)
+    for unit in cluster.applied.units if cluster.applied else ():
+        if unit.state != "applied":
+            _show_unit(cluster, unit)
+
+
+def _show_unit(cluster: ClusterStatus, unit: UnitApplied) -> None:
+    """One line for a sync unit that isn't as main has it: what is wrong, and where to look next."""
+    assert cluster.applied is not None
+    where = f"clusters/{cluster.name}/{unit.name}/"
+    if unit.state == "failed":
+        what, colour = f"can't be applied: {_line(unit.message)}", "red"
+    else:
+        said = [
+            (unit.missing, "not there"),
+            (unit.outdated, "there with other content"),
+            (unit.left, "still there, though withdrawn"),
+        ]
+        what = "; ".join(f"{_named(names)} {how}" for names, how in said if names)
+        what, colour = f"isn't applied: {what}", "yellow"
+    since = cluster.applied.since
+    notes = [
+        f"since {since:%Y-%m-%d %H:%M} UTC or longer" if since else "heard before main changed last",
+        f"last applied: {unit.revision}" if unit.revision else "no reconciler of it was seen there: delivery/README.md",
+    ]
+    note = ", ".join(notes)
+    say_indented(Text.assemble((cluster.name, "bold"), (f": {where} {what}", colour), (f" ({note})", "dim")), 2)
+
+
+def _line(text: str) -> str:
+    """Text from a cluster on one line, without what a terminal would obey."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return line if len(line) <= _LENGTH else f"{line[:_LENGTH]}…"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def show_proposals(proposals: Iterable[OpenProposal]) -> None:
@@ -90,6 +131,8 @@ def show_proposals(proposals: Iterable[OpenProposal]) -> None:
         notes = [("changed by somebody else", proposal.foreign), ("no longer merges", not proposal.merges)]
         said = "".join(f" · {note}" for note, holds in notes if holds)
         say_indented(Text.assemble((f"digest {proposal.digest}", "dim"), (said, "yellow")), 2)
+        if proposal.url:
+            say_indented(Text(proposal.url, style="dim"), 2)
     say()
 
 
@@ -125,6 +168,7 @@ def proposal_value(proposal: OpenProposal) -> dict[str, Any]:
         "digest": proposal.digest,
         "merges": proposal.merges,
         "foreign": proposal.foreign,
+        **({"url": proposal.url} if proposal.url else {}),
         "body": proposal.body,
         "files": {
             "written": [path for path, (_, new) in proposal.change.items() if new is not None],

@@ -24,6 +24,8 @@ REJECTED: Final = "refs/peermesh/rejected"
 PAUSED: Final = "refs/peermesh/paused"
 
 _OWNED_FOLDERS: Final = ("gateway", "imports", "policy", "ca")
+_TAKEN: Final = "kustomization"
+"""Kustomize, and Flux with it, takes a file `kustomization.yaml` for instructions and refuses its whole folder."""
 
 
 class Place(NamedTuple):
@@ -57,12 +59,12 @@ def host_path(key: ServiceKey) -> str:
 
 def import_path(cluster: str, key: ServiceKey) -> str:
     """What `cluster` needs to call a service: ServiceEntry and DestinationRule."""
-    return f"clusters/{cluster}/imports/{key.namespace}/{key.service}.yaml"
+    return f"clusters/{cluster}/imports/{key.namespace}/{_file(key.service)}"
 
 
 def gateway_path(cluster: str, namespace: str) -> str:
     """What the gateway of `cluster` lets in for a namespace."""
-    return f"clusters/{cluster}/gateway/{namespace}.yaml"
+    return f"clusters/{cluster}/gateway/{_file(namespace)}"
 
 
 def path_of(document: Document) -> str:
@@ -117,7 +119,17 @@ def is_rendered(path: str) -> bool:
 def namespace_of(path: str) -> str:
     """The namespace of the mesh that a rendered file or a Host document is about."""
     folder, _, last = path.rpartition("/")
-    return last.removesuffix(".yaml") if folder.endswith("/gateway") else folder.rpartition("/")[2]
+    return name_in(last) if folder.endswith("/gateway") else folder.rpartition("/")[2]
+
+
+def name_in(file: str) -> str:
+    """The service or namespace that a rendered file is called after."""
+    return file.removesuffix(".yaml").rstrip("-")
+
+
+def _file(name: str) -> str:
+    # No DNS label ends in a hyphen, so no other name has this file.
+    return f"{name}-.yaml" if name == _TAKEN else f"{name}.yaml"
 
 
 # --- branches

@@ -121,7 +121,7 @@ def _by_content(rendered: Mapping[str, Rendered | None]) -> Iterable[tuple[Rende
 
 def _file(path: str) -> _File:
     _, cluster, folder, rest = path.split("/", 3)
-    return _File(path, cluster, folder, rest.split("/")[0].removesuffix(".yaml"))
+    return _File(path, cluster, folder, paths.name_in(rest.split("/")[0]))
 
 
 def _read(objects: Iterable[Object]) -> _Content:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from workers.cli.delivery.argocd import argocd_files
+from workers.cli.delivery.flux import flux_files
+from workers.cli.delivery.redis import redis_files
 from workers.cli.delivery.syncer import syncer_files
 from workers.documents.kinds import Cluster, Mesh
 
@@ -24,9 +27,17 @@ This file keeps the folder: a sync unit whose folder is missing freezes what was
 """
 
 
-def cluster_files(mesh: Mesh, cluster: Cluster) -> Mapping[str, bytes]:
-    """What `cluster add` writes for one cluster, by path."""
-    files = dict(syncer_files(mesh, cluster))
+def cluster_files(mesh: Mesh, cluster: Cluster, *, remote: str) -> Mapping[str, bytes]:
+    """What `cluster add` writes for one cluster, by path; `remote`: where reconcilers fetch the repository from.
+
+    Files of the whole mesh are among them: the first cluster that is added brings them.
+    """
+    files = {
+        **syncer_files(mesh, cluster),
+        **flux_files(cluster, remote),
+        **argocd_files(cluster, remote),
+        **redis_files(),
+    }
     for name, what in UNITS.items():
         text = _KEEPS.format(what=what.format(name=cluster.name))
         files[f"clusters/{cluster.name}/{name}/README.md"] = text.encode()
