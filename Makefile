@@ -49,14 +49,16 @@ bench: .venv/installed ## the budgets, each beside a baseline
 	$(BIN)/python -m tests.bench
 
 .PHONY: soak
-soak: .venv/installed ## many more random histories and kills than `make test` has time for
-	SOAK=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal
+soak: .venv/installed ## many more random histories and kills than `make test` has time for; MINUTES=10: everything at once with faults
+	$(if $(MINUTES),$(BIN)/python -m tests.soak --minutes $(MINUTES),SOAK=1 $(BIN)/pytest -n $(WORKERS) --dist worksteal)
 
 .PHONY: golden
 golden: .venv/installed ## write the golden files anew; review them as a diff
 	GOLDEN=1 $(BIN)/pytest -q -n $(WORKERS) -m golden
 
 .PHONY: lock
-lock: ## requirements.lock from pyproject.toml; needs uv
+lock: ## requirements.lock from pyproject.toml, and what of it the image needs; needs uv
 	uv pip compile pyproject.toml --extra center --extra demo --extra dev --python-version 3.11 --universal \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
+	uv pip compile pyproject.toml --extra center --constraint requirements.lock --python-version 3.11 --universal \
+	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o deploy/requirements.lock

@@ -15,7 +15,7 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench import committing, dumping, joining, latency, looking, planning, receiving, rendering
+from tests.bench import bursts, committing, dumping, joining, latency, looking, memory, planning, receiving, rendering
 from tests.bench.report import WIDTH, Row, machine, table
 from tests.bench.world import World, say
 
@@ -30,6 +30,8 @@ BENCHES: Final[Mapping[str, Callable[[World], Iterator[Row]]]] = {
     "check": looking.checks,
     "new-worker": joining.rows,
     "latency": latency.rows,
+    "bursts": bursts.rows,
+    "memory": memory.rows,
 }
 """By the name that `--only` takes, in the order of the table: memory is measured while this process is small."""
 

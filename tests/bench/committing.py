@@ -14,6 +14,7 @@ from tests.bench.report import Row
 from tests.bench.world import Worker, World, git, making
 from tests.servers.git_http import PASSWORD, USER, git_server
 from workers.folder import write_folder
+from workers.git import Access
 from workers.outside import CommitId
 from workers.proposal import Proposal
 
@@ -50,7 +51,7 @@ def _over_http(world: World) -> Iterator[Worker]:
     """A worker with a copy of its own, fetched before anything is measured."""
     with git_server(world.remote.parent) as server:
         url = server.url(world.remote.name)
-        worker = Worker(url, world.folder / "copy-http", credentials=(USER, Secret(PASSWORD)))
+        worker = Worker(url, world.folder / "copy-http", access=Access(user=USER, password=Secret(PASSWORD)))
         with making("a copy over http"):
             worker.look()
         yield worker

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.figures import Figures, Timed, of_times, timed
+from tests.bench.history import aged, commits_of
 from tests.bench.report import Row
-from tests.bench.world import HISTORY, Worker, World, git, making
+from tests.bench.world import Worker, World, git, making
 
 _SECONDS: Final = 2.0
 _MEGABYTES: Final = 10.0
@@ -17,7 +18,7 @@ _MEGABYTES: Final = 10.0
 
 def rows(world: World) -> Iterator[Row]:
     """Fetched, read, planned; each from the very beginning."""
-    remote = world.remote
+    remote = aged(world)
     fetched: list[Timed] = []
     ready: list[Timed] = []
     full: list[Timed] = []
@@ -32,23 +33,24 @@ def rows(world: World) -> Iterator[Row]:
         sizes.append((_megabytes(copy), _megabytes(clone)))
         shutil.rmtree(copy)
         shutil.rmtree(clone)
-    baseline = f"a full bare clone, {HISTORY} commits of history"
+    baseline = "a full bare clone"
+    of = f"a new worker, {commits_of(world):,} commits of history"
     yield Row(
-        what="a new worker: what it fetches",
+        what=f"{of}: what it fetches",
         measured=Figures(values=tuple(ours for ours, _ in sizes), unit="MB"),
         budget=_MEGABYTES,
         baseline=baseline,
         beside=Figures(values=tuple(theirs for _, theirs in sizes), unit="MB"),
     )
     yield Row(
-        what="a new worker: fetched and read",
+        what=f"{of}: fetched and read",
         measured=of_times(fetched),
         budget=_SECONDS,
         baseline=f"{baseline}, nothing read",
         beside=of_times(full),
     )
     yield Row(
-        what="a new worker: its first plan made",
+        what=f"{of}: its first plan made",
         measured=of_times(ready),
         budget=_SECONDS,
         baseline=f"{baseline}, nothing read",

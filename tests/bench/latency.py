@@ -1,4 +1,4 @@
-"""From a changed manifest to a commit on the remote, through real processes: syncer, Valkey, `receive`, `worker`."""
+"""From a changed manifest to a commit on a server: through syncer, Valkey, `receive`, `worker`, and Git over http."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.bench.report import Row
 from tests.bench.world import World, build, making
 from tests.pipeline.directory import Directory, directory
 from tests.pipeline.processes import Processes
-from tests.servers.git_http import bare_repository
+from tests.servers.git_http import PASSWORD, USER, bare_repository, git_server
 from tests.servers.valkey import Valkey, valkey
 from workers import settings
 from workers.documents import paths
@@ -36,7 +36,7 @@ _LOOK: Final = 0.005
 
 def rows(world: World) -> Iterator[Row]:
     """In a mesh of three clusters, and in the large one."""
-    few = bare_repository(world.folder / "few.git")
+    few = bare_repository(world.folder / "few" / "mesh.git")
     build(_FEW, few, world.folder / "few-first")
     meshes = [(_FEW, few)] if world.quick else [(_FEW, few), (world.size, world.remote)]
     for size, remote in meshes:
@@ -47,7 +47,7 @@ def rows(world: World) -> Iterator[Row]:
             with making("a manifest changes, again and again"):
                 changes = [line.change(number) for number in range(1, world.times(10) + 1)]
         yield Row(
-            what=f"manifest changed → commit on the remote, mesh of {size}",
+            what=f"manifest changed → commit on a server over http, mesh of {size}",
             measured=Figures(values=tuple(commit for commit, _ in changes)),
             budget=_BUDGET,
             judged="p95",
@@ -133,14 +133,21 @@ def _line(folder: Path, size: Size, remote: Path) -> Iterator[Line]:
     key_file = folder / "key"
     key_file.touch(mode=0o600)
     key_file.write_text(base64.b64encode(key_of(cluster).seed()).decode() + "\n")
-    with valkey() as broker:
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    with valkey() as broker, git_server(remote.parent) as server:
         processes, inbox = Processes(folder / "logs", {}), RedisInbox(Secret(broker.url))
         try:
             _start(
                 processes,
                 broker,
-                remote,
-                folder,
+                {
+                    settings.REPO: server.url(remote.name),
+                    settings.COPY: str(folder / "copy"),
+                    settings.GIT_USER: USER,
+                    settings.GIT_PASSWORD_FILE: str(password),
+                    settings.PUSHES: "600",  # each change is one of an idle repository
+                },
                 {
                     syncer_settings.MESH: tree.mesh.metadata.name,
                     syncer_settings.CLUSTER: cluster,
@@ -156,10 +163,13 @@ def _line(folder: Path, size: Size, remote: Path) -> Iterator[Line]:
 
 
 def _start(
-    processes: Processes, broker: Valkey, remote: Path, folder: Path, syncer: dict[syncer_settings.Setting, str]
+    processes: Processes,
+    broker: Valkey,
+    worker: dict[settings.Setting, str],
+    syncer: dict[syncer_settings.Setting, str],
 ) -> None:
     told = {
-        "worker": {settings.REPO.name: str(remote), settings.COPY.name: str(folder / "copy")},
+        "worker": {setting.name: value for setting, value in worker.items()},
         "receive": {},
         "syncer": {setting.name: value for setting, value in syncer.items()},
     }

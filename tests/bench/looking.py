@@ -15,6 +15,7 @@ from tests.bench.report import Row
 from tests.bench.world import World, git, making, run
 from tests.servers.valkey import valkey
 from workers.documents import paths
+from workers.forge.git import GitForge
 from workers.inbox import RedisInbox
 from workers.sweep import sweep
 from workers.tree import read_tree
@@ -31,7 +32,7 @@ def sweeps(world: World) -> Iterator[Row]:
         inbox.set_seen(worker.look()[0].fingerprint)
         with making("looks at a repository that stands still"):
             measured, beside = alternated(
-                lambda _: timed(lambda: sweep(worker.repository, inbox, datetime.now(UTC))),
+                lambda _: timed(lambda: sweep(worker.repository.fetch(), GitForge, inbox, datetime.now(UTC))),
                 lambda _: timed(lambda: git("ls-remote", "--quiet", world.remote.as_uri(), within=world.folder)),
                 times=world.times(20),
                 baselines=world.times(20),

@@ -6,7 +6,7 @@ Knows how it is spread and what its clusters say. Everything is made from number
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -17,7 +17,7 @@ from syncer.protocol.observation import Observation, ObservedGateway
 from syncer.protocol.offer import Offer
 from syncer.protocol.signature import SigningKey
 from tests import meshes
-from workers.documents.kinds import ClusterFacts, Export
+from workers.documents.kinds import AutomaticClass, ClusterFacts, Export
 from workers.tree import Tree
 
 NOW = datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
@@ -25,12 +25,17 @@ NOW = datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Each service is exported by `providers` clusters: each of them has its own import, all others share one."""
+    """Each service is exported by `providers` clusters: each of them has its own import, all others share one.
+
+    `strides`: how far the first exporters of two services, and two exporters of one, are from each other.
+    """
 
     clusters: int = 100
     services: int = 1000
     namespaces: int = 20
     providers: int = 9
+    strides: tuple[int, int] = (7, 11)
+    automatic: tuple[AutomaticClass, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.clusters} × {self.services:,}"
@@ -56,7 +61,7 @@ def large_tree(size: Size) -> Tree:
         for service in range(size.services)
         for by in _exporters(size, service)
     ]
-    return meshes.tree_of(meshes.mesh(), *clusters, _first_cluster(size), *exports)
+    return meshes.tree_of(meshes.mesh(automatic=size.automatic), *clusters, _first_cluster(size), *exports)
 
 
 _PORT: Final = meshes.port(9080, "http", "HTTP", target=8080)
@@ -69,7 +74,9 @@ def _first_cluster(size: Size) -> ClusterFacts:
 
 
 def _exporters(size: Size, service: int) -> tuple[str, ...]:
-    return tuple(size.names[(service * 7 + step * 11) % size.clusters] for step in range(size.providers))
+    services, exporters = size.strides
+    places = (service * services + step * exporters for step in range(size.providers))
+    return tuple(size.names[place % size.clusters] for place in places)
 
 
 def key_of(cluster: str) -> SigningKey:
@@ -123,9 +130,22 @@ def changed(said: Mapping[str, Observation], number: int) -> dict[str, Observati
     """The same after one service began to run under a further account; another service for each number."""
     others = sorted(said)[1:]  # the first one says what its manifests say
     name = others[number * 37 % len(others)]
-    offers = list(said[name].offers)
-    place = number % len(offers)
-    offer = offers[place]
-    accounts = (*(offer.service_accounts or ()), f"since-{number:04d}")
-    offers[place] = msgspec.structs.replace(offer, service_accounts=tuple(sorted(accounts)))
-    return {**said, name: msgspec.structs.replace(said[name], offers=tuple(offers))}
+    return {**said, name: grown(said[name], number % len(said[name].offers), number)}
+
+
+def grown(said: Observation, place: int, number: int) -> Observation:
+    """The same after the service of its offer number `place` began to run under a further account."""
+    offers = list(said.offers)
+    accounts = (*(offers[place].service_accounts or ()), f"since-{number:04d}")
+    offers[place] = msgspec.structs.replace(offers[place], service_accounts=tuple(sorted(accounts)))
+    return msgspec.structs.replace(said, offers=tuple(offers))
+
+
+def joined(said: Observation, names: Iterable[str]) -> Observation:
+    """The same with more services of these names (`namespace/service`), each like its first."""
+    new = (
+        msgspec.structs.replace(said.offers[0], namespace=namespace, service=service, service_accounts=(service,))
+        for namespace, _, service in (name.partition("/") for name in names)
+    )
+    offers = sorted((*said.offers, *new), key=lambda offer: (offer.namespace, offer.service))
+    return msgspec.structs.replace(said, offers=tuple(offers))

@@ -80,7 +80,7 @@ class Site:
 
     def flush(self) -> FlushReport:
         """What a worker does when it is asked."""
-        report = flush(self._worker.repository, GitForge(), self._inbox, self._now, self._worker.warm)
+        report = flush(self._worker.repository, GitForge, self._inbox, self._now, self._worker.warm)
         if report.pushed or report.merged or report.closed:
             raise RuntimeError(f"nothing should have changed: {report}")
         return report

@@ -31,7 +31,10 @@ _WIDTHS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """`budget` (None: there is none) is in the unit of `measured`; `baseline` says what `beside` is."""
+    """`budget` (None: there is none) is in the unit of `measured`; `baseline` says what `beside` is.
+
+    `fails`: something else that `what` speaks of is more than it may be.
+    """
 
     what: str
     measured: Figures
@@ -39,12 +42,13 @@ class Row:
     judged: Literal["median", "p95"] = "median"
     baseline: str
     beside: Figures
+    fails: bool = False
 
     @property
     def over(self) -> bool:
         """Whether the budget isn't met."""
         found = self.measured.p95() if self.judged == "p95" else self.measured.median
-        return self.budget is not None and found > self.budget
+        return self.fails or (self.budget is not None and found > self.budget)
 
     @property
     def ratio(self) -> float:

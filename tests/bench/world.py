@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from syncer.protocol.observation import Observation
-from syncer.protocol.secret import Secret
 from tests.bench.mesh import NOW, SMALL, WHOLE, Size, changed, large_tree, observations_of
 from tests.meshes import files_of
 from tests.servers.git_http import bare_repository
 from workers.documents import paths
-from workers.git import GitRepository
+from workers.git import Access, GitRepository
 from workers.ground import Known
 from workers.outside import CommitId, Remote, Update
 from workers.plan import Memory, Plan, plan
@@ -66,9 +65,9 @@ def git(*args: str, within: Path) -> str:
 class Worker:
     """A worker's view: its copy, what it keeps between flushes, and what it heard of all clusters."""
 
-    def __init__(self, url: str, copy: Path, credentials: tuple[str, Secret] | None = None) -> None:
+    def __init__(self, url: str, copy: Path, access: Access | None = None) -> None:
         self.copy = copy
-        self.repository = GitRepository(url, copy=copy, author=ROBOT, credentials=credentials, seconds=300)
+        self.repository = GitRepository(url, copy=copy, author=ROBOT, access=access, seconds=300)
         self.warm = Warm()
         self.said: Mapping[str, Observation] = {}
 

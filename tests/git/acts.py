@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from workers.documents import paths
@@ -111,3 +112,11 @@ def commit_on_branch(
     )
     assert push(client, ref(branch), head, commit).status == "done"
     return commit
+
+
+def hook(remote: Path, name: str, script: str) -> None:
+    """The server runs this script (`sh`) at that moment of a push."""
+    path = remote / "hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)

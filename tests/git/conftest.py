@@ -1,16 +1,17 @@
-"""Repositories for the tests: on a path, behind http, in memory."""
+"""Repositories for the tests: on a path, behind http, ssh and git://, in memory."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from syncer.protocol.secret import Secret
 from tests.git.acts import CONTENT, NOW, PERSON, ROBOT, Place
-from tests.servers.git_http import PASSWORD, USER, bare_repository, git_server
+from tests.servers.git_http import bare_repository, git_server
+from tests.servers.wires import TRANSPORTS, Transport, Wire, wire
 from tests.simulator.repository import MemoryRemote, MemoryRepository
 from workers.git import GitRepository
 from workers.outside import Repository
@@ -49,9 +50,22 @@ def client(tmp_path) -> Callable[..., GitRepository]:
     return make
 
 
-@pytest.fixture(params=["file", "http", "memory"])
+@pytest.fixture
+def wired(tmp_path, remote):
+    """Starts a server of a kind for `remote`, as `mesh.git`, behind a cable that breaks."""
+    numbers = itertools.count()
+    with ExitStack() as running:
+
+        def start(transport: Transport, *, file_kilobytes: int | None = None) -> Wire:
+            folder = tmp_path / f"wire{next(numbers)}"
+            return running.enter_context(wire(transport, remote.parent, folder, file_kilobytes=file_kilobytes))
+
+        yield start
+
+
+@pytest.fixture(params=["file", *TRANSPORTS, "memory"])
 def place(request) -> Place:
-    """The three repositories that must behave alike."""
+    """The repositories that must behave alike."""
 
     def of(make: Callable[[tuple[str, str]], Repository]) -> Place:
         return Place(clients=lambda author=ROBOT: make(author), robot=make(ROBOT), person=make(PERSON))
@@ -63,5 +77,5 @@ def place(request) -> Place:
     client = request.getfixturevalue("client")
     if request.param == "file":
         return of(lambda author: client(str(path), author))
-    url = request.getfixturevalue("server").url("mesh.git")
-    return of(lambda author: client(url, author, credentials=(USER, Secret(PASSWORD))))
+    served = request.getfixturevalue("wired")(request.param)
+    return of(lambda author: client(served.url("mesh.git"), author, access=served.access))

@@ -6,17 +6,19 @@ import base64
 import os
 import stat
 import time
+from pathlib import Path
 
 import pytest
 
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
 from tests.git.acts import ROBOT
-from workers.git import GitRepository
+from workers.git import Access, GitRepository
 from workers.git.address import parse_address
 from workers.git.command import git
 
 TOKEN = "t0ken/with:odd@signs"
+ROBOTS = Access(user="robot", password=Secret(TOKEN))
 BASIC = base64.b64encode(f"robot:{TOKEN}".encode()).decode()
 
 
@@ -35,7 +37,7 @@ BASIC = base64.b64encode(f"robot:{TOKEN}".encode()).decode()
 )
 def test_a_location_is_a_url_and_credentials_beside_it(location, url, user, password):
     address = parse_address(location)
-    assert (url, user, password) == (address.url, address.user, address.password.reveal())
+    assert (url, user, password) == (address.url, address.access.user, address.access.password.reveal())
 
 
 def test_a_relative_path_is_one_of_this_folder(tmp_path, monkeypatch):
@@ -44,12 +46,20 @@ def test_a_relative_path_is_one_of_this_folder(tmp_path, monkeypatch):
 
 
 def test_credentials_given_apart_win():
-    address = parse_address("https://other:x@git.example/mesh.git", ("robot", Secret(TOKEN)))
-    assert ("robot", TOKEN) == (address.user, address.password.reveal())
+    address = parse_address("https://other:x@git.example/mesh.git", ROBOTS)
+    assert ("robot", TOKEN) == (address.access.user, address.access.password.reveal())
+
+
+def test_a_password_alone_goes_with_the_user_of_the_url():
+    address = parse_address("https://robot@git.example/mesh.git", Access(password=Secret(TOKEN)))
+    assert ("robot", TOKEN) == (address.access.user, address.access.password.reveal())
+    for access in (Access(password=Secret(TOKEN)), Access(password_file=Path("token"))):
+        with pytest.raises(HumanNeeded, match=r"git\.example/mesh\.git: there is a password .*, and no user"):
+            parse_address("https://git.example/mesh.git", access)
 
 
 def test_credentials_go_to_their_server_only():
-    address = parse_address("https://git.example:8443/platform/mesh.git", ("robot", Secret(TOKEN)))
+    address = parse_address("https://git.example:8443/platform/mesh.git", ROBOTS)
     assert {
         "http.https://git.example:8443/.extraHeader": f"Authorization: Basic {BASIC}",
         "credential.helper": "",
@@ -60,7 +70,7 @@ def test_credentials_go_to_their_server_only():
 
 
 def test_an_address_prints_without_its_password():
-    address = parse_address("https://git.example/", ("robot", Secret(TOKEN)))
+    address = parse_address("https://git.example/", ROBOTS)
     assert TOKEN not in repr(address)
     assert "a *** b *** c" == address.scrubbed(f"a {TOKEN} b {BASIC} c")
 
@@ -89,7 +99,7 @@ def test_git_gets_a_clean_environment_and_no_secret_in_its_arguments(monkeypatch
         "LC_ALL": "de_DE.UTF-8",
     }.items():
         monkeypatch.setenv(name, value)
-    address = parse_address("https://git.example/mesh.git", ("robot", Secret(TOKEN)))
+    address = parse_address("https://git.example/mesh.git", ROBOTS)
     ran = git("push", "origin", address=address, seconds=10, stdin=b"input")
     lines = ran.stdout.splitlines()
     assert ("args: push origin", "input") == (lines[0], lines[-1])

@@ -27,7 +27,7 @@ from tests.git.acts import (
 )
 from tests.servers.git_http import PASSWORD, USER, bare_repository
 from workers.documents import paths
-from workers.git import GitRepository
+from workers.git import Access, GitRepository
 from workers.git import copy as copies
 from workers.git import repository as repositories
 from workers.tree import blob_id
@@ -214,7 +214,7 @@ def test_a_copy_that_was_half_thrown_away_is_made_again(robot):
 
 def test_an_idle_fetch_is_one_command_and_brings_nothing(client, server, remote):
     del remote
-    robot = client(server.url("mesh.git"), credentials=(USER, Secret(PASSWORD)))
+    robot = client(server.url("mesh.git"), access=Access(user=USER, password=Secret(PASSWORD)))
     robot.fetch()
     server.requests.clear()
     robot.fetch()
@@ -224,7 +224,7 @@ def test_an_idle_fetch_is_one_command_and_brings_nothing(client, server, remote)
 def test_a_push_asks_for_no_file(client, server, remote):
     """Git would fetch the files that a commit replaces, to send less."""
     del remote
-    robot = client(server.url("mesh.git"), credentials=(USER, Secret(PASSWORD)))
+    robot = client(server.url("mesh.git"), access=Access(user=USER, password=Secret(PASSWORD)))
     commit = made(robot, robot.fetch(), CHANGED)
     server.requests.clear()
     assert "done" == push(robot, ref(BRANCH), None, commit).status

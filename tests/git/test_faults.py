@@ -20,6 +20,7 @@ from tests.git.acts import (
     TILL,
     WEST,
     commit_on_main,
+    hook,
     made,
     propose,
     push,
@@ -27,9 +28,10 @@ from tests.git.acts import (
 )
 from tests.servers.git_http import PASSWORD, USER, Fault, bare_repository
 from workers.documents import paths
+from workers.git import Access
 from workers.outside import Update
 
-GOOD = (USER, Secret(PASSWORD))
+GOOD = Access(user=USER, password=Secret(PASSWORD))
 CLUSTER_BRANCH = "peermesh/clusters/west"
 
 
@@ -37,7 +39,7 @@ CLUSTER_BRANCH = "peermesh/clusters/west"
 def robot(client, server, remote):
     """A robot behind http that has fetched once."""
     del remote
-    made = client(server.url("mesh.git"), credentials=GOOD)
+    made = client(server.url("mesh.git"), access=GOOD)
     made.fetch()
     return made
 
@@ -48,13 +50,6 @@ def near(client, remote):
     made = client(str(remote))
     made.fetch()
     return made
-
-
-def hook(remote, name, script):
-    path = remote / "hooks" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
 
 
 def two_branches(robot):
@@ -71,7 +66,7 @@ def two_branches(robot):
 
 def test_a_wrong_password_needs_a_person(client, server, remote):
     del remote
-    robot = client(server.url("mesh.git"), credentials=(USER, Secret("guessed")))
+    robot = client(server.url("mesh.git"), access=Access(user=USER, password=Secret("guessed")))
     with pytest.raises(HumanNeeded, match=r"mesh\.git: the server doesn't accept the credentials .*helper of git"):
         robot.fetch()
 
@@ -121,7 +116,7 @@ def test_a_status_says_whether_to_try_again(server, robot, status, error, reason
 
 def test_a_server_that_is_gone_is_transient(client, server, remote):
     del remote
-    robot = client(server.url("mesh.git"), credentials=GOOD)
+    robot = client(server.url("mesh.git"), access=GOOD)
     server.close()
     with pytest.raises(Transient, match="can't be reached"):
         robot.fetch()
@@ -179,7 +174,7 @@ def test_a_broken_connection_while_fetching_is_transient(server, robot):
 def test_git_is_ended_when_its_time_is_up_and_the_server_may_go_on(client, server, remote):
     """The server finishes what it has begun after our git is gone: only a look shows it."""
     del remote
-    robot = client(server.url("mesh.git"), credentials=GOOD, seconds=2.0)
+    robot = client(server.url("mesh.git"), access=GOOD, seconds=2.0)
     seen = robot.fetch()
     commit = made(robot, seen, CHANGED)
     server.fail(Fault(kind="stall", service="git-receive-pack", method="POST"))

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from syncer.protocol.errors import HumanNeeded, Rejected, Transient
+from syncer.protocol.secret import Secret
 from tests.git.acts import (
     BRANCH,
     CART,
@@ -42,11 +43,9 @@ def digest(place):
     return change_digest(place.person.fetch().branches[BRANCH].change)
 
 
-def test_forge_git_merges_in_the_push_and_has_nothing_else_to_do(place):
-    forge = FORGES["git"](ForgeSettings())
-    assert (True, frozenset()) == (forge.merges_in_push, forge.rejected(place.robot.fetch()))
-    forge.publish(BRANCH, title="t", body="b", classes=["change"])
-    forge.close(BRANCH, reason="main has all of it")
+def test_forge_git_merges_in_the_push_and_shows_nothing_that_is_open_elsewhere(place):
+    forge = FORGES["git"](ForgeSettings(), lambda: ("robot", Secret("never asked for")))
+    assert (True, "", frozenset()) == (forge.merges_in_push, forge.look(), forge.rejected(place.robot.fetch()))
 
 
 # --- approve

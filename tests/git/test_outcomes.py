@@ -117,7 +117,7 @@ FAILURES = [
     (
         "git@git.example: Permission denied (publickey).\nfatal: Could not read from remote repository.",
         "human",
-        "BadCredentials",
+        "KeyRefused",
     ),
     (
         "Host key verification failed.\nfatal: Could not read from remote repository.",
@@ -251,3 +251,9 @@ def test_what_a_server_says_is_one_line_of_bounded_length():
     message = report.lines[REF].message
     assert message.startswith("hook declined ([31mno xxx")
     assert len(message) < 500
+
+
+def test_a_git_that_was_killed_is_told_by_its_signal():
+    failure = classify(-9, "", "").failure
+    assert failure is not None
+    assert ("unknown", "git was ended by signal 9") == (failure.kind, failure.what)

@@ -7,6 +7,7 @@ from typing import Final
 from tests.pipeline.directory import directory
 from tests.pipeline.harness import Pipeline, pipeline
 from tests.servers.git_http import Fault
+from tests.servers.sshd import new_key
 from workers.documents.paths import MAIN
 
 AUTOMATIC = ("export", "change", "withdrawal", "address", "follow-up")
@@ -35,15 +36,15 @@ def test_whatever_the_server_does_each_change_is_committed_once(tmp_path):
     west.put("shop/cart")
     with pipeline(tmp_path, {"west": west}, automatic=AUTOMATIC) as line:
         line.everything_approved()
-        for number, (name, faults) in enumerate(FAULTS.items(), 9001):
+        for number, (name, faults) in enumerate(FAULTS.items(), 1):
             before = line.robots_commits()
             line.server.fail(*faults)
-            west.put("shop/cart", port=number)
-            _port_is_kept(line, number)
+            west.put(f"shop/new-{number}")
+            _is_heard(line, 1 + number)
             line.wait_until_settled(hurry=True)
             after = line.robots_commits()
             assert before == after[1:], name
-            assert "facts/exports/shop/west/cart.yaml" in after[0], name
+            assert f"facts/exports/shop/west/new-{number}.yaml" in after[0], name
 
 
 def test_a_push_that_stalls_is_refused_when_somebody_else_was_faster(tmp_path):
@@ -93,5 +94,27 @@ def test_a_main_that_only_people_may_push_to_is_told_and_stops_no_other_proposal
         assert {"bank/ledger", "shop/cart", "shop/till"} == set(map(str, line.tree().facts.exports))
 
 
-def _port_is_kept(line: Pipeline, number: int) -> None:
-    line.wait_for(lambda: line.heard("west").offers[0].ports[0].number == number, f"port {number} at the border")
+def test_a_host_key_that_changed_is_an_alarm_and_nothing_is_pushed_until_somebody_has_looked(tmp_path):
+    west = directory(tmp_path / "west", "203.0.113.10")
+    west.put("shop/cart")
+    with pipeline(tmp_path, {"west": west}, automatic=AUTOMATIC, transport="ssh") as line:
+        line.everything_approved()
+        before = line.refs()
+        known = line.wire.access.known_hosts
+        good = known.read_text()
+        new_key(tmp_path / "other")
+        known.write_text(f"[127.0.0.1]:* {(tmp_path / 'other.pub').read_text()}")
+        west.put("shop/cart", port=9090)
+        line.wait_for(lambda: "ALARM" in "".join(line.inbox.said().values()), "the alarm")
+        assert "somebody may be in between" in line.status()
+        assert before == line.refs()
+
+        known.write_text(good)
+        west.put("shop/cart", port=9091)
+        line.wait_until_settled(hurry=True)
+        assert before != line.refs()
+        assert "ALARM" not in line.status()
+
+
+def _is_heard(line: Pipeline, exports: int) -> None:
+    line.wait_for(lambda: len(line.heard("west").offers) == exports, f"{exports} exports at the border")

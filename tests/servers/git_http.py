@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ from urllib.parse import urlsplit
 
 import pygit2
 
+from tests.servers.listening import limited
+
+Service = Literal["", "git-upload-pack", "git-receive-pack"]
 USER, PASSWORD = "robot", "correct horse/battery"
 PERSON = pygit2.Signature("A person", "person@example.org", 1_767_225_600, 0)
 
@@ -35,20 +39,32 @@ class Fault:
 
     kind: Literal["status", "reset", "lost", "stall"]
     status: int = 500
-    service: Literal["", "git-upload-pack", "git-receive-pack"] = ""
+    service: Service = ""
     method: Literal["", "GET", "POST"] = ""
 
 
 class GitServer:
-    """Serves the bare repositories below `root`; `fail` takes faults, each for one request, in order."""
+    """Serves the bare repositories below `root`; `fail` takes faults, each for one request, in order.
 
-    def __init__(self, root: Path) -> None:
+    `certificate`: then it speaks https, with the key beside it (`.key`). `file_kilobytes`: as in `git_daemon`.
+    """
+
+    def __init__(self, root: Path, *, certificate: Path | None = None, file_kilobytes: int | None = None) -> None:
         self.root = root
+        self.backend = limited(file_kilobytes, "git", "http-backend")
         self.requests: list[str] = []
+        self._scheme = "http" if certificate is None else "https"
         self._faults: list[Fault] = []
         self._released = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.git = self
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+            # The handshake is made by the thread of the connection: one that refuses us mustn't stop the others.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def start(self) -> None:
@@ -62,10 +78,18 @@ class GitServer:
 
     def url(self, name: str, userinfo: str = "") -> str:
         """The address of a repository; `userinfo` is `user:password`, encoded as in URLs."""
-        return f"http://{userinfo}{'@' if userinfo else ''}127.0.0.1:{self._server.server_port}/{name}"
+        return f"{self._scheme}://{userinfo}{'@' if userinfo else ''}127.0.0.1:{self.port}/{name}"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
 
     def fail(self, *faults: Fault) -> None:
         self._faults += faults
+
+    def pass_on(self) -> None:
+        """Forget the faults that no request met."""
+        self._faults.clear()
 
     def release(self) -> None:
         """Let what stalls go on."""
@@ -85,9 +109,11 @@ class GitServer:
 
 
 @contextmanager
-def git_server(root: Path) -> Iterator[GitServer]:
+def git_server(
+    root: Path, *, certificate: Path | None = None, file_kilobytes: int | None = None
+) -> Iterator[GitServer]:
     """A server for the repositories below `root`, running."""
-    server = GitServer(root)
+    server = GitServer(root, certificate=certificate, file_kilobytes=file_kilobytes)
     server.start()
     try:
         yield server
@@ -184,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
             "REMOTE_ADDR": "127.0.0.1",
             "REMOTE_USER": USER,
         }
-        done = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=False)
+        done = subprocess.run(self.server.git.backend, input=body, env=environment, capture_output=True, check=False)
         head, _, answer = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
         return int(headers.pop("Status", "200").split()[0]), headers, answer

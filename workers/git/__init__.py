@@ -7,7 +7,8 @@ what a person names on the command line.
 
 from __future__ import annotations
 
+from workers.git.address import Access
 from workers.git.opening import identity, open_files, open_repository, remote_of
 from workers.git.repository import GitRepository
 
-__all__ = ["GitRepository", "identity", "open_files", "open_repository", "remote_of"]
+__all__ = ["Access", "GitRepository", "identity", "open_files", "open_repository", "remote_of"]

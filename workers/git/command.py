@@ -59,8 +59,9 @@ def git(*args: str, address: Address, seconds: float, stdin: bytes = b"") -> Ran
     """Run git, at most for `seconds`; the whole process group is ended with it (git forks `git-remote-https`, `ssh`).
 
     Raises:
-        HumanNeeded: there is no git.
+        HumanNeeded: there is no git, or a file that it needs for the address can't be read.
     """
+    address = address.opened()
     try:
         process = subprocess.Popen(
             ["git", *args],
@@ -109,7 +110,9 @@ def _environment(inherited: Mapping[str, str], address: Address) -> dict[str, st
     for number, (key, value) in enumerate(settings, start=count):
         kept[f"GIT_CONFIG_KEY_{number}"] = key
         kept[f"GIT_CONFIG_VALUE_{number}"] = value
-    return kept | {
+    return {
+        **kept,
+        **address.environment(),
         "GIT_CONFIG_COUNT": str(count + len(settings)),
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C.UTF-8",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from workers.outside import Branch, CommitId
@@ -41,6 +42,10 @@ class Log(Protocol):
         """All that the tips follow from, themselves included, but nothing that `without` follows from; newest first."""
         ...
 
+    def time(self, commit: CommitId) -> datetime:
+        """When it was committed."""
+        ...
+
     def merge_base(self, one: CommitId, other: CommitId) -> CommitId | None:
         """The newest known commit that both follow from."""
         ...
@@ -66,19 +71,27 @@ def base_is_certain(log: Log, main: CommitId, head: CommitId, base: CommitId | N
     return not any(commit.cut for commit in log.commits((main, head), base))
 
 
-def branch_of(log: Log, name: str, *, main: CommitId, head: CommitId, main_files: Files, files: Files) -> Branch:
-    """A branch against its merge base with main. One that has nothing in common with main is foreign."""
+def branch_of(
+    log: Log, name: str, *, main: CommitId, head: CommitId, main_files: Files, files: Files, robot: tuple[str, str]
+) -> Branch:
+    """A branch against its merge base with main. One that has nothing in common with main is foreign.
+
+    `robot`: the author of the robot's commits.
+    """
     base = log.merge_base(main, head)
     change = log.changes(base or main, head)
-    ours = next((commit.message for commit in log.commits((head,), base) if trailer(commit.message, CHANGE)), "")
+    commits = list(log.commits((head,), base))
+    ours = next((commit.message for commit in commits if trailer(commit.message, CHANGE)), "")
     return Branch(
         name=name,
         head=head,
+        time=log.time(head),
         message=ours,
         change=change,
         foreign=base is None or (bool(change) and change_digest(change) != trailer(ours, CHANGE)),
         merges=base is not None and all(main_files.blob(path) == old for path, (old, _) in change.items()),
         files=files,
+        own=len(commits) == 1 and commits[0].author == robot and trailer(ours, CHANGE) == change_digest(change),
     )
 
 

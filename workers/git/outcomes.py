@@ -141,7 +141,7 @@ _CREDENTIALS: Final = Failure(
     kind="human",
     reason="BadCredentials",
     what="the server doesn't accept the credentials",
-    remedy="Set user and password (or token) of the repository, or a credential helper of git.",
+    remedy="Set PEERMESH_GIT_USER and PEERMESH_GIT_PASSWORD_FILE, or a credential helper of git.",
 )
 _AWAY: Final = Failure(kind="transient", reason="RemoteAway", what="the server can't be reached")
 _LOST: Final = Failure(kind="unknown", reason="AnswerLost", what="the connection broke before the server answered")
@@ -160,23 +160,52 @@ _TABLE: Final = (
         ),
     ),
     _row(r"Authentication failed for|could not read (Username|Password)|(returned error:|HTTP) 401", _CREDENTIALS),
-    _row(r"Permission denied \(publickey|Permission denied, please try again", _CREDENTIALS),
     _row(
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        r"UNPROTECTED PRIVATE KEY FILE|^Permissions .* are too open",
         Failure(
             kind="human",
-            reason="HostKeyChanged",
-            what="the server shows another host key than before: somebody may be in between",
-            remedy="Ask whoever runs the server before you change the known hosts.",
+            reason="KeyTooOpen",
+            what="others may read the private key of ssh, so ssh doesn't use it",
+            remedy="`chmod 600` the file of PEERMESH_GIT_SSH_KEY_FILE.",
         ),
     ),
     _row(
-        r"Host key verification failed",
+        r"^Load key .*:",
+        Failure(
+            kind="human",
+            reason="BadKey",
+            what="ssh can't read the private key",
+            remedy="Make another: `ssh-keygen -t ed25519 -N '' -f FILE`, and give FILE.pub to the server.",
+        ),
+    ),
+    _row(
+        r"Permission denied \(|Permission denied, please try again|Too many authentication failures",
+        Failure(
+            kind="human",
+            reason="KeyRefused",
+            what="the server doesn't accept the key, or ssh can't use it",
+            remedy="Give the public key of PEERMESH_GIT_SSH_KEY_FILE to the server, with the right to write."
+            " The private key must have no passphrase.",
+        ),
+    ),
+    _row(
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|^Host key for .* has changed",
+        Failure(
+            kind="human",
+            reason="HostKeyChanged",
+            what="ALARM: the server shows another host key than before, somebody may be in between",
+            remedy="Ask whoever runs the server. Only if it was meant, put the new key into the known hosts"
+            " (PEERMESH_GIT_KNOWN_HOSTS_FILE).",
+        ),
+    ),
+    _row(
+        r"Host key verification failed|^No .* host key is known for",
         Failure(
             kind="human",
             reason="HostKeyUnknown",
             what="the host key of the server isn't known",
-            remedy="Add it to the known hosts of ssh.",
+            remedy="`ssh-keyscan HOST` shows it; compare it with what whoever runs the server says, and put it into the"
+            " known hosts (PEERMESH_GIT_KNOWN_HOSTS_FILE).",
         ),
     ),
     _row(
@@ -185,7 +214,7 @@ _TABLE: Final = (
             kind="human",
             reason="BadCertificate",
             what="the certificate of the server isn't trusted",
-            remedy="Set `http.sslCAInfo` of git, or GIT_SSL_CAINFO.",
+            remedy="Set PEERMESH_GIT_CA_FILE, or `http.sslCAInfo` of git.",
         ),
     ),
     _row(
@@ -266,6 +295,8 @@ _TABLE: Final = (
     ),
     _row(r"hung up unexpectedly|curl \d+|Connection reset|early EOF|unexpected disconnect|Broken pipe", _LOST),
 )
+_AFTER_SSH: Final = "fatal: Could not read from remote repository."
+"""What git says of whatever ssh said before."""
 _TIME_UP: Final = Failure(kind="unknown", reason="TimeUp", what="git took too long and was ended")
 _OTHER: Final = Failure(kind="unknown", reason="GitFailed", what="git failed")
 
@@ -273,22 +304,27 @@ _OTHER: Final = Failure(kind="unknown", reason="GitFailed", what="git failed")
 def _failure(exit_code: int | None, stderr: str) -> Failure:
     if exit_code is None:
         return _TIME_UP
-    found = next((row.failure for row in _TABLE if _mentions(row, stderr)), _OTHER)
-    said = _said(stderr)
+    if exit_code < 0:
+        return replace(_OTHER, what=f"git was ended by signal {-exit_code}")
+    found, mention = next(((row.failure, line) for row in _TABLE if (line := _mention(row, stderr))), (_OTHER, ""))
+    said = _said(stderr) or _bounded(mention)
     return replace(found, what=f"{found.what} ({said})") if said else found
 
 
-def _mentions(row: _Row, stderr: str) -> bool:
-    """Rows about the copy look at what git said itself, not at what it passed on from the server."""
-    lines = stderr.splitlines()
-    return any(row.pattern.search(line) for line in lines if row.failure is not _DAMAGED or "remote: " not in line)
+def _mention(row: _Row, stderr: str) -> str:
+    """The line that says so; of several the longest, for ssh repeats itself in fewer words.
+
+    Rows about the copy look at what git said itself, not at what it passed on from the server.
+    """
+    lines = (line for line in stderr.splitlines() if row.failure is not _DAMAGED or "remote: " not in line)
+    return max((line for line in lines if row.pattern.search(line)), key=len, default="")
 
 
 def _said(stderr: str) -> str:
     """What a person should read of it: what the server said, else git's first complaint."""
-    lines = stderr.splitlines()
+    lines = [line for line in stderr.splitlines() if line != _AFTER_SSH]
     remote = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
-    remote = [line for line in remote if line and not line.startswith("error: hook declined")]
+    remote = [line for line in remote if line not in {"", "error:"} and not line.startswith("error: hook declined")]
     own = [line for line in lines if line.startswith(("fatal:", "error:"))]
     return _bounded("; ".join(remote or own[:1]))
 

@@ -11,9 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from syncer.protocol.secret import Secret
 from workers.documents import paths
-from workers.git.address import parse_address
+from workers.git.address import Access, parse_address
 from workers.git.copy import DEPTH, Copy, Damaged
 from workers.git.files import TreeFiles
 from workers.git.history import (
@@ -40,11 +39,14 @@ _NEVER_NAMED: Final = frozenset({"", ".", "..", ".git"})
 
 
 class GitRepository:
-    """The repository at `url`: `file://`, a path, `http(s)://`, ssh.
+    """The repository at `url`: `file://`, a path, `http(s)://`, ssh, `git://`.
 
     `copy`: an absent or empty folder, or an earlier copy; it may be deleted whenever no process uses it. `author`
-    (name, e-mail) makes the commits. `credentials` (user, password or token) win over those in `url`. `people`: commits
-    may change more than the robot's part of the tree. `seconds`: how long a single git command may take.
+    (name, e-mail) makes the commits. `access` wins over credentials in `url`. `people`: commits may change more than
+    the robot's part of the tree. `seconds`: how long a single git command may take.
+
+    Raises:
+        HumanNeeded: a password without a user.
     """
 
     def __init__(
@@ -53,11 +55,11 @@ class GitRepository:
         *,
         copy: Path,
         author: tuple[str, str],
-        credentials: tuple[str, Secret] | None = None,
+        access: Access | None = None,
         people: bool = False,
         seconds: float = 60.0,
     ) -> None:
-        self._copy = Copy(copy, parse_address(url, credentials), seconds=seconds)
+        self._copy = Copy(copy, parse_address(url, access), seconds=seconds)
         self._objects = Objects(self._copy)
         self._log = GitLog(self._copy, self._objects)
         self._author = author
@@ -153,7 +155,9 @@ class GitRepository:
         if known is not None and known.head == head:
             return known
         files = TreeFiles(self._objects, self._objects.tree_of(head))
-        branch = branch_of(self._log, name, main=main, head=head, main_files=main_files, files=files)
+        branch = branch_of(
+            self._log, name, main=main, head=head, main_files=main_files, files=files, robot=self._author
+        )
         files.together = branch.change.keys()
         return branch
 

@@ -1,0 +1,1 @@
+"""Everything at once, with faults, for as long as one likes."""
