@@ -40,6 +40,7 @@ def mesh(
     automatic: tuple[kinds.AutomaticClass, ...] = (),
     guard: kinds.Guard | None = None,
     rendering: int = 1,
+    forge: kinds.Forge | None = None,
 ) -> Mesh:
     """`additional`: pairs of host pattern and namespace."""
     hosts = kinds.Hosts(
@@ -52,7 +53,7 @@ def mesh(
         spec=kinds.MeshSpec(
             rendering=rendering,
             hosts=hosts,
-            approval=kinds.Approval(automatic=automatic),
+            approval=kinds.Approval(automatic=automatic, forge=forge or kinds.Forge()),
             guard=guard or kinds.Guard(),
         ),
     )

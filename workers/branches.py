@@ -9,7 +9,7 @@ that a flapping label doesn't open and close it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -72,12 +72,17 @@ def contained(branch: Branch, remote: Remote) -> bool:
 
 
 def moves(
-    plan: Plan, remote: Remote, empty_since: Mapping[str, datetime], closed: frozenset[str], now: datetime
+    plan: Plan,
+    remote: Remote,
+    empty_since: Mapping[str, datetime],
+    closed: frozenset[str],
+    now: datetime,
+    again: Container[str] = (),
 ) -> Moves:
     """What to do with which branch.
 
     `empty_since`: since when nothing is left of the branches that `empty` named; `closed`: branches whose proposal
-    people closed without merging it.
+    people closed without merging it; `again`: branches to make again although their change is the same.
     """
     troubles = {
         proposal.branch: trouble for proposal in plan.proposals if (trouble := _trouble(proposal, plan, remote))
@@ -85,7 +90,8 @@ def moves(
     proposals = tuple(
         proposal
         for proposal in plan.proposals
-        if proposal.branch in plan.merged or (proposal.branch not in troubles and _differs(proposal, remote))
+        if proposal.branch in plan.merged
+        or (proposal.branch not in troubles and (proposal.branch in again or _differs(proposal, remote)))
     )
     pushed = {proposal.branch for proposal in proposals if proposal.branch not in plan.merged}
     wanted = plan.untouched.union(proposal.branch for proposal in plan.proposals)
@@ -128,15 +134,19 @@ def rejected_after(remote: Remote, closed: Iterable[str]) -> RejectedFacts:
     """The refused facts to remember: those from before, those taken back, and those of proposals that people closed
     without merging; but not what main holds again.
     """
-    from_closed = {
+    remembered = remote.rejected | remote.taken_back | refused_by_closing(remote, closed)
+    return frozenset((path, blob) for path, blob in remembered if remote.files.blob(path) != blob)
+
+
+def refused_by_closing(remote: Remote, closed: Iterable[str]) -> RejectedFacts:
+    """The facts of proposals that people closed without merging."""
+    return frozenset(
         (path, new)
         for name in closed
         if name in remote.branches
         for path, (_, new) in remote.branches[name].change.items()
         if is_refusable(path)
-    }
-    remembered = remote.rejected | remote.taken_back | from_closed
-    return frozenset((path, blob) for path, blob in remembered if remote.files.blob(path) != blob)
+    )
 
 
 def is_refusable(path: str) -> bool:

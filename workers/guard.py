@@ -7,7 +7,7 @@ observations, branches or rendering.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from syncer.protocol.names import HostName, ServiceKey
@@ -52,16 +52,24 @@ def _lost_providers(way: WayChange) -> set[str]:
     }
 
 
-def too_many(found: Iterable[Loss], before: Reach, guard: kinds.Guard) -> frozenset[str]:
-    """The providers whose losses are held: more than `atMost`, or more than `share` of what they provide."""
+def too_many(
+    found: Iterable[Loss], before: Reach, guard: kinds.Guard, gone: Mapping[str, int] | None = None
+) -> frozenset[str]:
+    """The providers whose losses are held: more than `atMost`, or more than `share` of what they provide.
+
+    `gone`: what each lost lately without a person, which counts with it, so that drip counts like flood.
+    """
+    gone = gone or {}
     lost = Counter(loss.provider for loss in found)
     if not lost:
         return frozenset()
     provides = Counter(provider for host in before.values() for provider in host.providers())
+    counts = {provider: (count + gone.get(provider, 0), gone.get(provider, 0)) for provider, count in lost.items()}
     return frozenset(
         provider
-        for provider, count in lost.items()
-        if count > guard.at_most or (provides[provider] >= guard.from_ and count > guard.share * provides[provider])
+        for provider, (count, was) in counts.items()
+        if count > guard.at_most
+        or (provides[provider] + was >= guard.from_ and count > guard.share * (provides[provider] + was))
     )
 
 
@@ -84,9 +92,16 @@ def causes(found: Iterable[Loss], changes: FactChanges) -> frozenset[str]:
     return frozenset(paths_held)
 
 
-def held(before: Reach, ground: Ground, changes: FactChanges, held_before: FactChanges) -> frozenset[str]:
+def held(
+    before: Reach,
+    ground: Ground,
+    changes: FactChanges,
+    held_before: FactChanges,
+    gone: Mapping[str, int] | None = None,
+) -> frozenset[str]:
     """The changed facts (paths) that are kept back when `changes` are made on `ground`; `before` is the reach of main.
 
+    `gone`: how many hosts each provider lost lately by what the robot merged by itself.
     What was held before stays held for as long as it would be a loss. What is held may make something else a loss (an
     older export that stays pushes a new one out), so it is looked at again until nothing is added.
     """
@@ -96,7 +111,7 @@ def held(before: Reach, ground: Ground, changes: FactChanges, held_before: FactC
     while going:
         after = ground.tree.with_facts(ground.tree.facts.with_changes(going))
         found = losses(difference(before, reach(after, (ground.tree, ground.reach))))
-        many |= too_many(found, before, ground.tree.mesh.spec.guard)
+        many |= too_many(found, before, ground.tree.mesh.spec.guard, gone)
         more = causes([loss for loss in found if loss.provider in many], going)
         more |= {path for path in causes(found, going) if path in held_before and held_before[path] == going[path]}
         if not more:

@@ -46,12 +46,14 @@ class Memory:
     """What the repository remembers beside main.
 
     `branches`: the facts that open branches of the robot propose, by branch; `rejected`: facts that people refused or
-    took back; `distrusted`: clusters whose newest observation no key on main verifies.
+    took back; `distrusted`: clusters whose newest observation no key on main verifies; `gone`: how many hosts each
+    cluster lost in the last hour by what the robot merged by itself.
     """
 
     branches: Mapping[str, FactChanges] = field(default_factory=dict)
     rejected: RejectedFacts = frozenset()
     distrusted: frozenset[str] = frozenset()
+    gone: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

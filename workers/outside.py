@@ -8,12 +8,13 @@ their doubles in `tests/simulator/` pass the same contract suites.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NewType, Protocol
 
+from syncer.protocol.secret import Secret
 from workers.documents.kinds import Forge as ForgeSettings
 from workers.tree import BlobChange, Changes, Files, RejectedFacts
 
@@ -22,21 +23,24 @@ CommitId = NewType("CommitId", str)
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """An open branch of the robot.
+    """An open branch of the robot, whose head was committed at `time`.
 
     `change` is what it changes against its merge base with main, whatever merges and rebases people did; `message` the
     robot's newest commit message on it (title, text, trailers), empty if there is none.
-    `foreign`: somebody else changed something on it, so the robot keeps its hands off.
+    `foreign`: somebody else changed something on it, so the robot keeps its hands off. `own`: its head is a commit of
+    the robot, as it was pushed.
     `merges`: every old blob of `change` still stands on main.
     """
 
     name: str
     head: CommitId
+    time: datetime
     change: BlobChange
     foreign: bool
     merges: bool
     files: Files
     message: str = ""
+    own: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,29 +124,76 @@ class Repository(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What people shall see of a branch: the text of its proposal, and the head and digest of its change."""
+
+    branch: str
+    head: CommitId
+    digest: str
+    title: str
+    body: str
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merging:
+    """What became of a merge that a forge was asked for.
+
+    `soon`: the forge isn't done with what was pushed last, look again in seconds; `waits`: for what `message` says;
+    `behind`: it wants the branch to begin at the newest main.
+    """
+
+    status: Literal["merged", "soon", "waits", "behind"]
+    message: str = ""
+
+
 class Forge(Protocol):
-    """Where people review. For forge `git` a branch is the whole proposal, so most of it has nothing to do."""
+    """Where people review. For forge `git` a branch is the whole proposal, so most of it has nothing to do.
+
+    What is open there is read by `look`; the other methods go by what it saw last. Each raises Transient (it is away),
+    HumanNeeded (it doesn't let us in) or Rejected (it refuses this one).
+    """
 
     merges_in_push: bool
     """True: the robot commits automatic proposals on main in the push itself; False: the forge merges them."""
+
+    def look(self) -> str:
+        """See which proposals are open. Returns a fingerprint, equal for as long as people do nothing to them."""
+        ...
 
     def rejected(self, remote: Remote) -> frozenset[str]:
         """Branches whose proposal people closed without merging it."""
         ...
 
-    def publish(self, branch: str, *, title: str, body: str, classes: Sequence[str]) -> None:
-        """Open the proposal of a pushed branch, or bring it up to date. Raises Transient, HumanNeeded."""
+    def publish(self, shown: Shown) -> bool:
+        """Open the proposal of a pushed branch, or bring it up to date. False: it was, and nothing was sent."""
+        ...
+
+    def stop(self, branch: str, *, why: str) -> None:
+        """Say, once, on the open proposal of a branch why the robot leaves it alone."""
         ...
 
     def close(self, branch: str, *, reason: str) -> None:
-        """The branch has gone: close what shows it. Raises Transient, HumanNeeded."""
+        """The branch has gone: close what shows it."""
         ...
+
+    def merge(self, shown: Shown) -> Merging:
+        """Merge the open proposal of a branch into main, if people's rules there allow it and its head is this one."""
+        ...
+
+
+Credentials = Callable[[], tuple[str, Secret]]
+"""User and token of the robot at a forge, read when they are needed. Raises HumanNeeded."""
+
+Forges = Callable[[ForgeSettings], Forge]
+"""The forge that `spec.approval.forge` of the Mesh document names. Raises HumanNeeded."""
 
 
 class ForgeFactory(Protocol):
     """Makes a forge from `spec.approval.forge` of the Mesh document: a row of `workers.forge.FORGES`."""
 
-    def __call__(self, settings: ForgeSettings, /) -> Forge: ...
+    def __call__(self, settings: ForgeSettings, credentials: Credentials, /) -> Forge: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +224,15 @@ class Refusal:
     count: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """How many hosts a cluster lost by what the robot merged by itself at a time."""
+
+    cluster: str
+    at: datetime
+    hosts: int
+
+
 class Inbox(Protocol):
     """What waits in Redis. All of it may be lost at any moment: heartbeats bring it again. Raises Transient."""
 
@@ -193,6 +253,14 @@ class Inbox(Protocol):
 
     def newest(self) -> Mapping[str, Kept]:
         """The newest observation of every cluster that has one."""
+        ...
+
+    def numbers(self) -> Mapping[str, int]:
+        """The sequence numbers of these, without the rest."""
+        ...
+
+    def newest_of(self, cluster: str) -> Kept | None:
+        """The newest observation of one cluster."""
         ...
 
     def marked(self) -> Mapping[str, int]:
@@ -228,6 +296,18 @@ class Inbox(Protocol):
         ...
 
     def set_look_again(self, at: datetime | None) -> None: ...
+
+    def budget(self) -> datetime | None:
+        """When the budget of pushes is whole again (`workers.budget`); None: it is."""
+        ...
+
+    def set_budget(self, whole: datetime) -> None: ...
+
+    def lost(self) -> Sequence[Lost]:
+        """What `set_lost` kept."""
+        ...
+
+    def set_lost(self, lost: Sequence[Lost]) -> None: ...
 
     def say(self, troubles: Mapping[str, str]) -> None:
         """What a person must know now, by subject; replaces what was said before."""

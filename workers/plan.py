@@ -84,10 +84,10 @@ def plan(
     tree = series.base.tree
     learned = learn(tree, observations, memory, known.learned)
     clusters, exports = _by_kind(learned.changes)
-    for part in split(clusters, held(main.reach, series.base, clusters, {})):
+    for part in split(clusters, held(main.reach, series.base, clusters, {}, memory.gone)):
         series.add(part, refused=refusals_of(part, learned.refused))
     ready, waiting = _ready(exports, series.base.tree)
-    parts = split(ready, held(main.reach, series.desired, ready, _held_before(memory)))
+    parts = split(ready, held(main.reach, series.desired, ready, _held_before(memory), memory.gone))
     waiting |= _add_exports(series, parts, learned, memory, frozen, waiting)
     untouched = {branch for name in frozen for branch in (paths.exports_branch(name), paths.held_branch(name))}
     return _planned(main, series, learned, waiting, frozenset(untouched))

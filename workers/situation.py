@@ -1,7 +1,7 @@
 """The situation: everything that a flush decides on, read once.
 
-Main's tree, the newest observations that keys on main verify, and what the repository remembers. Knows documents and
-signatures. Decides nothing.
+Main's tree, the newest observations that keys on main verify, what the repository remembers, and the forge that main
+names. Knows documents and signatures. Decides nothing.
 """
 
 from __future__ import annotations
@@ -12,33 +12,40 @@ from dataclasses import dataclass, field
 from syncer.protocol.errors import HumanNeeded, Rejected
 from syncer.protocol.observation import Observation, unpack
 from syncer.protocol.signature import OBSERVATION, verify
-from workers.branches import is_ours
+from workers.branches import is_ours, refused_by_closing
 from workers.documents import paths
 from workers.documents.kinds import Document
 from workers.documents.reading import Invalid, read
 from workers.ground import Known
-from workers.outside import BorderKeys, Branch, Kept, Remote
+from workers.outside import BorderKeys, Branch, Forge, Forges, Kept, Remote
 from workers.plan import Memory, frozen_namespaces
-from workers.tree import BlobId, FactChanges, Tree, read_tree
+from workers.tree import BlobId, FactChanges, Tree, mesh_of, read_tree
 
 
 @dataclass(kw_only=True)
 class Warm:
-    """What a worker keeps between flushes; losing it costs time only."""
+    """What a worker keeps between flushes; losing it costs time only.
+
+    `behind`: branches that the forge doesn't merge before they are made again on the newest main.
+    """
 
     known: Known = field(default_factory=Known)
     documents: dict[BlobId, Document] = field(default_factory=dict)
     unpacked: dict[str, tuple[bytes, Observation]] = field(default_factory=dict)
+    behind: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """`closed`: branches whose proposal people closed without merging; `frozen`: namespaces of which a fact can't be
-    read, and why; `troubles`: what people must know of main and of clusters that aren't believed, by subject.
+    """`forge`: the one that main names; `fingerprint`: of what is open there; `closed`: branches whose proposal people
+    closed without merging; `frozen`: namespaces of which a fact can't be read, and why; `troubles`: what people must
+    know of main and of clusters that aren't believed, by subject.
     """
 
     remote: Remote
     tree: Tree
+    forge: Forge
+    fingerprint: str
     observations: Mapping[str, Observation]
     memory: Memory
     closed: frozenset[str]
@@ -52,11 +59,15 @@ class Situation:
         return BorderKeys(mesh=self.tree.mesh.metadata.name, keys=keys)
 
 
-def situation_of(remote: Remote, closed: frozenset[str], kept: Mapping[str, Kept], warm: Warm) -> Situation:
-    """The situation after a fetch.
+def situation_of(
+    remote: Remote, forges: Forges, kept: Mapping[str, Kept], warm: Warm, gone: Mapping[str, int] | None = None
+) -> Situation:
+    """The situation after a fetch. `gone`: as `workers.plan.Memory` has it.
 
     Raises:
-        HumanNeeded: main's documents can't be read, so that nothing can be planned on them.
+        HumanNeeded: main's documents can't be read, so that nothing can be planned on them; or the forge that they name
+            doesn't let us in, so that nobody knows what people refused there.
+        Transient: the forge is away.
     """
     tree, problems = read_tree(remote.files, warm.documents)
     if tree is None:
@@ -67,16 +78,31 @@ def situation_of(remote: Remote, closed: frozenset[str], kept: Mapping[str, Kept
             subject="mesh repository",
             remedy="Mend the files on main; `peermesh check --repo .` shows the same.",
         )
+    forge = forges(tree.mesh.spec.approval.forge)
+    fingerprint, closed = forge.look(), forge.rejected(remote)
     observations, distrusted = _observations(kept, tree, warm)
     return Situation(
         remote=remote,
         tree=tree,
+        forge=forge,
+        fingerprint=fingerprint,
         observations=observations,
-        memory=memory_of(remote, warm.documents, closed=closed, distrusted=frozenset(distrusted)),
+        memory=memory_of(remote, warm.documents, closed=closed, distrusted=frozenset(distrusted), gone=gone),
         closed=closed,
         frozen=frozen_namespaces(tree, problems),
         troubles={**distrusted, **{problem.path: str(problem) for problem in problems}},
     )
+
+
+def seen_of(remote: Remote, forge: str) -> str:
+    """What a sweep compares with what the last flush saw: the refs, and the fingerprint of the forge."""
+    return f"{remote.fingerprint} {forge}"
+
+
+def forge_of(remote: Remote, forges: Forges) -> Forge | None:
+    """The forge that main names; None: its Mesh document can't be read, which a flush says. Raises HumanNeeded."""
+    mesh = mesh_of(remote.files)
+    return forges(mesh.spec.approval.forge) if mesh else None
 
 
 def _observations(kept: Mapping[str, Kept], tree: Tree, warm: Warm) -> tuple[dict[str, Observation], dict[str, str]]:
@@ -105,6 +131,7 @@ def memory_of(
     *,
     closed: frozenset[str] = frozenset(),
     distrusted: frozenset[str] = frozenset(),
+    gone: Mapping[str, int] | None = None,
 ) -> Memory:
     """What a repository remembers beside main. `documents`: those that were read before, by blob."""
     branches = {
@@ -112,7 +139,8 @@ def memory_of(
         for name, branch in remote.branches.items()
         if is_ours(name) and name not in closed
     }
-    return Memory(branches=branches, rejected=remote.rejected | remote.taken_back, distrusted=distrusted)
+    rejected = remote.rejected | remote.taken_back | refused_by_closing(remote, closed)
+    return Memory(branches=branches, rejected=rejected, distrusted=distrusted, gone=gone or {})
 
 
 def _facts(branch: Branch, documents: Mapping[BlobId, Document]) -> FactChanges:

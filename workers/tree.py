@@ -162,6 +162,17 @@ class Tree:
         return replace(self, facts=facts)
 
 
+def mesh_of(files: Files) -> Mesh | None:
+    """The Mesh document alone; None where it can't be read, which `read_tree` tells."""
+    if files.blob(paths.MESH) is None:
+        return None
+    try:
+        found = read(paths.MESH, files.read(paths.MESH))
+    except Invalid:
+        return None
+    return found if isinstance(found, Mesh) else None
+
+
 def read_tree(files: Files, cache: dict[BlobId, Document] | None = None) -> tuple[Tree | None, tuple[Problem, ...]]:
     """All documents of `mesh/` and `facts/`, and what is wrong with them, sorted.
 

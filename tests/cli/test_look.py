@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from tests.cli.calls import MANIFESTS, call, done, files_in, manifests, sources
+from tests.cli.calls import MANIFESTS, call, done, files_in, manifests, process, sources
 
 
 def test_a_plan_says_who_can_call_what_and_sums_up(mesh):
@@ -78,6 +78,16 @@ def test_a_plan_is_not_written_into_what_it_is_planned_on(mesh):
     assert 1 == said.code
     assert f"error: {mesh}/out: it lies in the repository {mesh}. Name a folder outside of it." in said.stderr
     assert not (mesh / "out").exists()
+
+
+def test_a_context_needs_a_name_and_a_kubeconfig(mesh, tmp_path):
+    said = call("plan", "--repo", mesh, "--from", "west=context:")
+    assert 1 == said.code
+    assert "--from west=context:CTX" in said.stderr
+    said = process("plan", "--repo", mesh, "--from", "west=context:west", KUBECONFIG=str(tmp_path / "absent"))
+    assert 3 == said.code
+    assert "context west: can't be used" in said.stderr
+    assert "kubectl config get-contexts" in said.stderr
 
 
 def test_what_a_plan_wrote_may_take_the_next_plan(after):

@@ -47,7 +47,7 @@ class Place:
             self.inbox.keep(name, kept := observed(self.folder / "manifests" / name, name, now), content=str(kept))
         self.inbox.mark("main")
         robot = GitRepository(str(self.remote), copy=self.folder / "copy", author=("peermesh", "robot@shop.example"))
-        flush(robot, GitForge(), self.inbox, now)
+        flush(robot, GitForge, self.inbox, now)
 
     def proposals(self) -> dict[str, dict[str, object]]:
         """As `peermesh proposals` lists them, by branch."""
@@ -215,3 +215,18 @@ def test_a_remote_that_is_not_there_is_told(tmp_path):
     said = call("proposals", "--repo", f"file://{tmp_path}/nowhere.git")
     assert said.code in {1, 3}
     assert said.stderr.startswith("error: ")
+
+
+def test_on_a_forge_proposals_are_shown_with_their_address_and_not_approved_here(place):
+    forge = "forge: {type: gitea, url: https://git.example.com, repository: platform/mesh}"
+    mesh = place.mesh / "mesh" / "mesh.yaml"
+    mesh.write_text(mesh.read_text().replace("  guard:\n", f"  approval:\n    {forge}\n\n  guard:\n"))
+    git(place.mesh, "commit", "--quiet", "--all", "--message", "Review on a forge")
+    git(place.mesh, "push", "--quiet", "origin", "HEAD:main")
+    url = "https://git.example.com/platform/mesh/compare/main...peermesh/clusters/west"
+    assert f"  {url}\n" in done("proposals", "--repo", place.mesh)
+    shown = done("show", "peermesh/clusters/west", "--repo", place.mesh)
+    assert (f"Reviewed and merged at {url}\n" in shown, "peermesh approve" in shown) == (True, False)
+    assert url == json.loads(done("show", "peermesh/clusters/west", "--repo", place.mesh, "--output", "json"))["url"]
+    said = call("approve", "peermesh/clusters/west", "--digest", "0", "--repo", place.mesh)
+    assert (1, f"Approve and merge it at {url}\n") == (said.code, said.stderr[-len(url) - 25 :])

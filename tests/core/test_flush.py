@@ -14,10 +14,12 @@ from tests.core.observations import NOW, offer, says
 from tests.core.worlds import files_of
 from tests.simulator.inbox import MemoryInbox
 from tests.simulator.repository import MemoryRemote, MemoryRepository
+from workers.check import check
 from workers.documents import paths
 from workers.flush import FlushReport, flush
-from workers.forge.git import GitForge
+from workers.forge.git import GitForge, approve
 from workers.outside import Kept, Outcome, Update
+from workers.tree import change_digest
 
 KEY = SigningKey.from_seed(bytes(32))
 ROBOT, PERSON = ("peermesh", "peermesh@example.org"), ("A person", "person@example.org")
@@ -52,8 +54,9 @@ class Site:
         self.inbox.keep(said.cluster, kept, content=str(self.numbers))
 
     def flushes(self, now=NOW) -> FlushReport:
+        """A new worker each time: what it must know it finds in the inbox and in the repository."""
         self.inbox.mark("main")
-        return flush(MemoryRepository(self.remote, author=ROBOT, people=False), GitForge(), self.inbox, now)
+        return flush(MemoryRepository(self.remote, author=ROBOT, people=False), GitForge, self.inbox, now)
 
 
 def test_what_a_protected_main_refuses_is_proposed_like_the_rest():
@@ -137,7 +140,7 @@ def test_a_ref_that_moved_meanwhile_leaves_everything_marked():
 
     repository = MemoryRepository(site.remote, author=ROBOT, before_push=overtakes)
     with pytest.raises(Transient):
-        flush(repository, GitForge(), site.inbox, NOW)
+        flush(repository, GitForge, site.inbox, NOW)
     assert site.inbox.marked().keys() == {"west"}
 
 
@@ -149,3 +152,53 @@ def test_an_empty_export_proposal_closes_only_after_a_while():
     assert site.flushes().closed == ()
     assert site.inbox.look_again() == NOW + timedelta(minutes=10)
     assert site.flushes(NOW + timedelta(minutes=10)).closed == ("peermesh/exports/bookinfo",)
+
+
+def test_beyond_the_budget_nothing_is_pushed_and_what_arrives_meanwhile_joins_the_next_flush():
+    site = Site()
+    for number in range(6):
+        site.hears(says("west", offer("shop/cart", ports=(meshes.port(8000 + number),))))
+        assert site.flushes().pushed == ("peermesh/exports/shop",)
+    site.hears(says("west", offer("shop/cart"), offer("shop/till")))
+    before = site.people.fetch().refs
+    report = site.flushes()
+    assert (report.pushed, report.idle) == ((), "the budget of pushes is used up until 08:00:10")
+    assert site.people.fetch().refs == before
+    assert site.inbox.look_again() == NOW + timedelta(seconds=10)
+    site.hears(says("west", offer("shop/cart"), offer("bookinfo/reviews")))
+    assert site.flushes(NOW + timedelta(seconds=10)).pushed == ("peermesh/exports/bookinfo", "peermesh/exports/shop")
+
+
+def test_what_changes_nothing_needs_no_budget():
+    site = Site()
+    site.hears(says("west", offer("shop/cart")))
+    site.flushes()
+    for _ in range(20):
+        assert site.flushes().idle == ""
+
+
+def names_of(count: int) -> list[str]:
+    return [f"shop/s{number}" for number in range(count)]
+
+
+def test_drip_counts_like_flood_for_an_hour():
+    site = Site(*(meshes.export(name, "west") for name in names_of(12)), automatic=("withdrawal", "export"))
+    for left in (10, 8):
+        site.hears(says("west", *map(offer, names_of(left))))
+        assert site.flushes().merged == ("peermesh/exports/shop",)
+    site.hears(says("west", *map(offer, names_of(6))))
+    report = site.flushes(NOW + timedelta(minutes=59))
+    assert (report.merged, report.pushed) == ((), ("peermesh/held/shop",))
+    site.hears(says("west", *map(offer, [*names_of(5), "shop/s6", "shop/s7"])))
+    report = site.flushes(NOW + timedelta(minutes=61))
+    assert (report.merged, report.closed) == (("peermesh/exports/shop",), ("peermesh/held/shop",))
+
+
+def test_what_people_merge_does_not_count():
+    site = Site(*(meshes.export(name, "west") for name in names_of(12)), automatic=("export",))
+    for left in (10, 8, 6):
+        site.hears(says("west", *map(offer, names_of(left))))
+        assert site.flushes().pushed == ("peermesh/exports/shop",)
+        branch = site.people.fetch().branches["peermesh/exports/shop"]
+        approve(site.people, branch.name, change_digest(branch.change), check=check, when=NOW)
+    assert site.inbox.lost() == ()

@@ -106,3 +106,21 @@ def test_the_cause_of_a_loss_may_be_peoples_own_object_in_a_consumer():
     found = losses(difference(reach(tree), reach(after)))
     assert [(loss.provider, loss.key, loss.consumers) for loss in found] == [("west", key("s/x"), ("east",))]
     assert causes(found, {path: changed}) == {path}
+
+
+@pytest.mark.parametrize(
+    ("provided", "withdrawn", "gone", "held"),
+    [
+        (10, 2, 3, False),
+        (10, 2, 4, True),  # six in an hour are more than five
+        (2, 1, 1, True),  # two of the three that it had
+        (3, 1, 1, False),
+        (1, 1, 1, True),  # what went before counts among what it provides, too
+    ],
+)
+def test_what_went_without_a_person_counts_with_what_goes_now(provided, withdrawn, gone, held):
+    names = [f"s/x{number}" for number in range(provided)]
+    before = tree_of(*CLUSTERS, *(export(name, "west") for name in names))
+    after = without_exports(before, *((name, "west") for name in names[:withdrawn]))
+    found = losses(difference(reach(before), reach(after)))
+    assert held == ("west" in too_many(found, reach(before), Guard(), {"west": gone}))

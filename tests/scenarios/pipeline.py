@@ -17,6 +17,7 @@ from tests.scenarios.scenario import START, Deed, Step, key_of
 from tests.simulator.inbox import MemoryInbox
 from tests.simulator.repository import MemoryRemote, MemoryRepository
 from workers.branches import EMPTY_FOR
+from workers.budget import Budget
 from workers.check import check
 from workers.flush import flush
 from workers.forge.git import GitForge, approve, reject, reopen
@@ -28,6 +29,9 @@ from workers.tree import BlobChange, Changes, change_digest
 
 _PERSON = ("A person", "person@example.org")
 _ROBOT = ("peermesh", "peermesh@example.org")
+
+ENOUGH = Budget(per_minute=600)
+"""A scenario is told in one moment."""
 
 
 class Pipeline:
@@ -65,8 +69,8 @@ class Pipeline:
     def work(self) -> None:
         """Sweep and flush until nothing is left to do, also after the time for which empty proposals stay open."""
         for _ in range(2):
-            while sweep(self._robot, self._inbox, self.now):
-                flush(self._robot, GitForge(), self._inbox, self.now, self._warm)
+            while sweep(self._robot.fetch(), GitForge, self._inbox, self.now):
+                flush(self._robot, GitForge, self._inbox, self.now, self._warm, ENOUGH)
             self.now += EMPTY_FOR
 
     def _do(self, deed: Deed) -> None:
@@ -105,5 +109,5 @@ class Pipeline:
     def _keys_are_copied(self) -> None:
         """The border believes nobody before a flush has told it the keys on main."""
         self._inbox.mark("main")
-        flush(self._robot, GitForge(), self._inbox, self.now, self._warm)
+        flush(self._robot, GitForge, self._inbox, self.now, self._warm, ENOUGH)
         self.now += timedelta(seconds=1)

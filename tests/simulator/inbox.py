@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from workers.outside import BorderKeys, Kept, Refusal
+from workers.outside import BorderKeys, Kept, Lost, Refusal
 
 
 @dataclass
@@ -21,6 +21,8 @@ class _Content:
     keys: BorderKeys | None = None
     seen: str | None = None
     look: datetime | None = None
+    budget: datetime | None = None
+    lost: tuple[Lost, ...] = ()
     troubles: dict[str, str] = field(default_factory=dict)
     locked: bool = False
 
@@ -64,6 +66,12 @@ class MemoryInbox:
     def newest(self) -> Mapping[str, Kept]:
         return dict(sorted(self._content.newest.items()))
 
+    def numbers(self) -> Mapping[str, int]:
+        return {cluster: kept.sequence for cluster, kept in self.newest().items()}
+
+    def newest_of(self, cluster: str) -> Kept | None:
+        return self._content.newest.get(cluster)
+
     def marked(self) -> Mapping[str, int]:
         return dict(sorted(self._content.marks.items()))
 
@@ -97,6 +105,18 @@ class MemoryInbox:
 
     def set_look_again(self, at: datetime | None) -> None:
         self._content.look = at
+
+    def budget(self) -> datetime | None:
+        return self._content.budget
+
+    def set_budget(self, whole: datetime) -> None:
+        self._content.budget = whole
+
+    def lost(self) -> Sequence[Lost]:
+        return self._content.lost
+
+    def set_lost(self, lost: Sequence[Lost]) -> None:
+        self._content.lost = tuple(lost)
 
     def say(self, troubles: Mapping[str, str]) -> None:
         self._content.troubles = dict(troubles)

@@ -219,7 +219,9 @@ class MemoryRepository:
         if known is not None and isinstance(known.files, MemoryFiles) and known.files.tree.id == files.tree.id:
             files = known.files
         branches = {
-            name: branch_of(self, name, main=main, head=head, main_files=files, files=self.files(head))
+            name: branch_of(
+                self, name, main=main, head=head, main_files=files, files=self.files(head), robot=self._author
+            )
             for name, head in branches_in(refs).items()
         }
         rejected, paused = refs.get(paths.REJECTED), refs.get(paths.PAUSED)
@@ -289,6 +291,9 @@ class MemoryRepository:
         hidden: Collection[CommitId] = self._commit(without).ancestors if without else ()
         found = sorted((self._commit(name) for name in reached.difference(hidden)), key=lambda one: -one.generation)
         return (one.commit for one in found)
+
+    def time(self, commit: CommitId) -> datetime:
+        return self._commit(commit).when
 
     def merge_base(self, one: CommitId, other: CommitId) -> CommitId | None:
         shared = self._commit(one).ancestors & self._commit(other).ancestors

@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc):
 @pytest.mark.slow
 def test_after_one_heartbeat_main_and_open_proposals_are_what_the_clusters_say(block):
     for seed in range(block * 25, block * 25 + 25):
-        world = World(seed, AUTOMATIC[seed % len(AUTOMATIC)])
+        world = World(seed, AUTOMATIC[seed % len(AUTOMATIC)], pull_requests=seed % 2 == 1)
         try:
             for _ in range(STEPS):
                 world.step()
@@ -60,6 +60,7 @@ def _assert_settled(world: World) -> None:
         assert not contained(branch, remote), f"{branch.name} has nothing that main lacks"
         proposed = {(path, new) for path, (_, new) in branch.change.items()}
         assert not proposed & remote.rejected, f"{branch.name} proposes what people rejected"
+    world.reviews.assert_sound(set(remote.branches))
     _assert_brake(tree, remote)
     _assert_said(world, tree, remote)
 
@@ -116,8 +117,9 @@ def _assert_quiet(world: World) -> None:
     assert _branches(world) == before
 
 
-def _branches(world: World) -> dict[str, str]:
-    return {ref: commit for ref, commit in world.fetched().refs.items() if ref != paths.MAIN}
+def _branches(world: World) -> tuple[object, object]:
+    refs = {ref: commit for ref, commit in world.fetched().refs.items() if ref != paths.MAIN}
+    return refs, world.reviews.shown()
 
 
 def test_a_wiped_redis_leaves_every_open_proposal_byte_for_byte():

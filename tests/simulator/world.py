@@ -21,19 +21,18 @@ from tests.core.observations import offer
 from tests.core.worlds import files_of
 from tests.simulator.inbox import MemoryInbox
 from tests.simulator.repository import MemoryRemote, MemoryRepository
-from workers.check import check
+from tests.simulator.reviews import SETTINGS, OnBranches, OnPullRequests, Reviews
 from workers.documents import paths
 from workers.documents.kinds import AutomaticClass, ClusterFacts, Export
 from workers.flush import flush
-from workers.forge.git import GitForge
 from workers.ground import blobs_of
-from workers.outside import Branch, CommitId, Remote, Update
+from workers.outside import Branch, Remote, Update
 from workers.reach import reach
 from workers.receive import receive
 from workers.render import render
 from workers.situation import Warm
 from workers.sweep import sweep
-from workers.tree import Changes, Files, FilesInMemory, apply, blob_id, read_tree
+from workers.tree import Changes, Files, FilesInMemory, apply, read_tree
 
 SERVICES = ("shop/cart", "shop/till", "shop/web", "books/reviews", "books/ratings", "bank/ledger")
 PERSON = ("A person", "person@example.org")
@@ -101,9 +100,12 @@ class SimulatedCluster:
 
 
 class World:
-    """One mesh of three clusters and its history. `automatic`: the classes that the robot merges by itself."""
+    """One mesh of three clusters and its history.
 
-    def __init__(self, seed: int, automatic: tuple[AutomaticClass, ...] = ()) -> None:
+    `automatic`: the classes that the robot merges by itself; `pull_requests`: the forge has them.
+    """
+
+    def __init__(self, seed: int, automatic: tuple[AutomaticClass, ...] = (), *, pull_requests: bool = False) -> None:
         self.random = random.Random(seed)
         self.now = datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
         self.clusters = {
@@ -113,7 +115,7 @@ class World:
             for number, name in enumerate(("east", "north", "west"), 1)
         }
         tree = meshes.tree_of(
-            meshes.mesh(automatic=automatic),
+            meshes.mesh(automatic=automatic, forge=SETTINGS if pull_requests else None),
             *(meshes.cluster(name, keys=(cluster.key.public,)) for name, cluster in self.clusters.items()),
             *self._begun(),
         )
@@ -123,6 +125,11 @@ class World:
         self.queue: list[tuple[str, bytes, bytes]] = []
         self.warm: list[Warm | None] = [None, None]
         self.people = MemoryRepository(self.remote, author=PERSON)
+        self.reviews: Reviews = (
+            OnPullRequests(self.remote, self.random, lambda: self.now)
+            if pull_requests
+            else OnBranches(self.people, self.random, lambda: self.now)
+        )
         self.told: list[str] = []
         self.counted = 0
 
@@ -204,9 +211,10 @@ class World:
         meanwhile = self.meanwhile if mortal else None
         repository = Deadly(MemoryRepository(self.remote, author=ROBOT, people=False, before_push=meanwhile), fuse)
         inbox = Deadly(self.inbox, fuse)
+        forges = self.reviews.forges(lambda called: Deadly(called, fuse))
         try:
-            if sweep(repository, inbox, self.now):
-                report = flush(repository, GitForge(), inbox, self.now, warm)
+            if sweep(repository.fetch(), forges, inbox, self.now):
+                report = flush(repository, forges, inbox, self.now, warm)
                 self.told.append(f"{report}")
                 return True
         except Died:
@@ -236,43 +244,9 @@ class World:
     def decide(self) -> None:
         """A person does something with an open proposal."""
         branches = self.open_branches()
-        if not branches:
-            return
-        branch = self.random.choice(branches)
-        acts = (self.approve, self.approve, self.approve, self.squash, self.update_branch, self.reject)
-        act = self.random.choice(acts)
-        act(branch)
-        self.told.append(f"{act.__name__} {branch.name}")
-
-    def approve(self, branch: Branch) -> None:
-        self._merge(branch, parents=lambda main: [main, branch.head])
-
-    def squash(self, branch: Branch) -> None:
-        self._merge(branch, parents=lambda main: [main])
-
-    def _merge(self, branch: Branch, parents: Callable[[CommitId], list[CommitId]]) -> None:
-        remote = self.people.fetch()
-        changes = {path: None if new is None else branch.files.read(path) for path, (_, new) in branch.change.items()}
-        if check(FilesInMemory(apply(_content(remote.files), changes)), remote.files):
-            return  # two proposals that touch one rendered file: the second waits for a flush
-        commit = self.people.commit(parents=parents(remote.main), changes=changes, message="merge\n", when=self.now)
-        self.people.push([Update(ref=paths.MAIN, old=remote.main, new=commit)])
-
-    def update_branch(self, branch: Branch) -> None:
-        """What the button of a forge does: main is merged into the branch."""
-        remote = self.people.fetch()
-        changes = _difference(branch.files, remote.files) | {
-            path: None if new is None else branch.files.read(path) for path, (_, new) in branch.change.items()
-        }
-        changes = {path: data for path, data in changes.items() if _differs(branch.files, path, data)}
-        parents = [branch.head, remote.main]
-        commit = self.people.commit(parents=parents, changes=changes, message="update branch\n", when=self.now)
-        self.people.push([Update(ref=f"refs/heads/{branch.name}", old=branch.head, new=commit)])
-
-    def reject(self, branch: Branch) -> None:
-        from workers.forge.git import reject
-
-        reject(self.people, branch.name, when=self.now)
+        if branches:
+            branch = self.random.choice(branches)
+            self.told.append(f"{self.reviews.decide(branch)} {branch.name}")
 
     def revert(self) -> None:
         """A person takes a fact back on main, with its rendering."""
@@ -318,6 +292,7 @@ class World:
         )
         weights = [weight for _, weight in actions]
         self.random.choices([action for action, _ in actions], weights)[0]()
+        self.reviews.assert_sound()
 
     def settle(self, *, rounds: int = 6) -> None:
         """No more faults: every cluster sends its heartbeat, workers work until nothing is left to do."""
@@ -336,16 +311,6 @@ class World:
 
 def _content(files: Files) -> dict[str, bytes]:
     return {path: files.read(path) for path, _ in files.under("")}
-
-
-def _difference(old: Files, new: Files) -> dict[str, bytes | None]:
-    was, will = dict(old.under("")), dict(new.under(""))
-    changed = (path for path in was.keys() | will.keys() if was.get(path) != will.get(path))
-    return {path: new.read(path) if path in will else None for path in changed}
-
-
-def _differs(files: Files, path: str, data: bytes | None) -> bool:
-    return files.blob(path) != (None if data is None else blob_id(data))
 
 
 def _rendering(files: FilesInMemory) -> dict[str, bytes | None]:

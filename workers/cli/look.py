@@ -21,8 +21,11 @@ Examples:
   peermesh plan --from west=manifests/west --from east=manifests/east
   peermesh plan --repo https://git.example/mesh.git --from west=dump/ --output json
   peermesh plan --from west=manifests/west --write /tmp/mesh-after
+  KUBECONFIG=west.kubeconfig peermesh plan --from west=context:west-admin
 
 \b
+A context is looked for where kubectl does: in $KUBECONFIG, else in ~/.kube/config.
+Whoever it names must be allowed what the cluster's syncer is; nothing is written there.
 With --write all proposals but the held ones are merged, in order.
 It ends with 3 if something is held."""
 )
@@ -32,8 +35,8 @@ It ends with 3 if something is held."""
     "sources",
     multiple=True,
     required=True,
-    metavar="NAME=DIR",
-    help="What cluster NAME holds: a directory of manifests (YAML or JSON). Repeatable.",
+    metavar="NAME=DIR|NAME=context:CTX",
+    help="What cluster NAME holds: a directory of manifests (YAML or JSON), or what runs there. Repeatable.",
 )
 @click.option("--namespace", default="default", show_default=True, help="Where objects without a namespace belong.")
 @click.option(

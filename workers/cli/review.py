@@ -21,7 +21,8 @@ from workers.cli.screen import give, progress, say
 if TYPE_CHECKING:
     from workers.git import GitRepository
 
-_FORGE_GIT = "With a forge that has pull requests people do this there; for forge `git` the branch is the proposal."
+_APPROVED_THERE = "With a forge that has pull requests people do this there, by its rules."
+_CLOSED_THERE = "With a forge that has pull requests closing one there does the same."
 
 
 @click.command(
@@ -126,7 +127,10 @@ def show(branch: str, repo: str, output: str, *, diff: bool) -> None:
     if lines:
         say()
         show_diff_lines(lines)
-    if proposal.merges and not proposal.foreign:
+    if proposal.url:
+        say()
+        say(f"Reviewed and merged at {proposal.url}", "dim")
+    elif proposal.merges and not proposal.foreign:
         say()
         say(f"peermesh approve {branch} --digest {proposal.digest} --repo {shlex.quote(repo)}", "dim")
 
@@ -134,7 +138,7 @@ def show(branch: str, repo: str, output: str, *, diff: bool) -> None:
 @click.command(
     help=f"""Merge a proposal into main.
 
-Refused if it isn't what DIGEST says any more. {_FORGE_GIT}""",
+Refused if it isn't what DIGEST says any more. {_APPROVED_THERE}""",
     epilog="""\b
 Example:
   peermesh approve peermesh/exports/shop --digest 5f0c…   (`peermesh show` prints the digest)""",
@@ -148,6 +152,7 @@ def approve(branch: str, digest: str, repo: str) -> None:
     from workers.forge.git import approve as merge
 
     with progress("merging"), _person(repo) as repository:
+        _refuse_where_there_is_a_forge(repository, branch)
         commit = merge(repository, branch, digest, check=check, when=datetime.now(UTC))
     say(f"{branch}: merged, main is {commit[:12]}")
 
@@ -155,7 +160,7 @@ def approve(branch: str, digest: str, repo: str) -> None:
 @click.command(
     help=f"""Close a proposal.
 
-It isn't made again until the cluster says something else. {_FORGE_GIT}""",
+It isn't made again until the cluster says something else. {_CLOSED_THERE}""",
     epilog="""\b
 Example:
   peermesh reject peermesh/exports/shop""",
@@ -205,6 +210,16 @@ def resume(repo: str) -> None:
     with progress("resuming"), _person(repo) as repository:
         was = go_on(repository)
     say("The robot writes again." if was else "It wasn't paused.")
+
+
+def _refuse_where_there_is_a_forge(repository: GitRepository, branch: str) -> None:
+    """Its reviews and checks would be passed by."""
+    from syncer.protocol.errors import Rejected
+    from workers.cli.opening import proposal_on
+
+    if url := proposal_on(repository.fetch(), branch).url:
+        what = "proposals of this mesh are merged on its forge, by the rules there"
+        raise Rejected("MergedOnForge", what, subject=branch, remedy=f"Approve and merge it at {url}")
 
 
 @contextmanager

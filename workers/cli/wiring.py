@@ -2,45 +2,87 @@
 
 from __future__ import annotations
 
+import functools
+
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
 from workers.app import Centre
+from workers.budget import Budget
 from workers.documents.kinds import Forge as ForgeSettings
 from workers.flush import flush
 from workers.forge import FORGES
-from workers.git import GitRepository
+from workers.git import Access, GitRepository
 from workers.inbox import RedisInbox
-from workers.settings import GIT_PASSWORD_FILE, Settings
+from workers.outside import Forge, Forges
+from workers.poke import Poker
+from workers.settings import FORGE_TOKEN_FILE, FORGE_USER, Settings
 from workers.situation import Warm
-from workers.sweep import sweep
+from workers.watch import Watch
 
 
 def centre(settings: Settings) -> Centre:
     """What a worker's tasks work with.
 
     Raises:
-        HumanNeeded: the password can't be read.
+        HumanNeeded: there is a password, and no user.
     """
     inbox = RedisInbox(settings.broker)
     repository = GitRepository(
         settings.repo,
         copy=settings.copy,
         author=(settings.author_name, settings.author_email),
-        credentials=_credentials(settings),
+        access=access(settings),
     )
-    forge = FORGES["git"](ForgeSettings())
-    warm = Warm()
+    forges = forges_of(settings)
+    poke = [Poker(settings.poke_file).moved] if settings.poke_file else []
+    warm, watch = Warm(), Watch(repository, forges, inbox, *poke)
+    budget = Budget(per_minute=settings.pushes)
     return Centre(
         inbox=inbox,
-        flush=lambda now: flush(repository, forge, inbox, now, warm),
-        sweep=lambda now: sweep(repository, inbox, now),
+        flush=lambda now: flush(repository, forges, inbox, now, warm, budget),
+        sweep=watch.sweep,
+        figures=watch.figures,
     )
 
 
-def _credentials(settings: Settings) -> tuple[str, Secret] | None:
-    if settings.git_password_file is None:
-        return (settings.git_user, Secret("")) if settings.git_user else None
+def forges_of(settings: Settings) -> Forges:
+    """The forges that main may name, each made once: what one knows of labels and pauses stays with it."""
+
+    @functools.cache
+    def forge(named: ForgeSettings) -> Forge:
+        return FORGES[named.type](named, lambda: forge_credentials(settings))
+
+    return forge
+
+
+def forge_credentials(settings: Settings) -> tuple[str, Secret]:
+    """User and token at the forge; where none are named those of the repository serve.
+
+    Raises:
+        HumanNeeded: there are none, or the file can't be read.
+    """
+    file = settings.forge_token_file or settings.git_password_file
+    user = settings.forge_user or settings.git_user
+    if file is None or not user:
+        raise HumanNeeded(
+            "NoForgeToken",
+            "main names a forge, and this process has no user and token for it",
+            subject=FORGE_TOKEN_FILE.name,
+            remedy=f"Set it, and {FORGE_USER.name}, or take the forge out of mesh/mesh.yaml.",
+        )
     try:
-        return settings.git_user, Secret(settings.git_password_file.read_text().strip())
+        return user, Secret(file.read_text().strip())
     except OSError as error:
-        raise HumanNeeded("NoPassword", f"{error.strerror}", subject=GIT_PASSWORD_FILE.name) from error
+        what = f"{file} can't be read: {error.strerror}"
+        raise HumanNeeded("NoForgeToken", what, subject=FORGE_TOKEN_FILE.name) from error
+
+
+def access(settings: Settings) -> Access:
+    """How the repository is reached, as the environment says."""
+    return Access(
+        user=settings.git_user,
+        password_file=settings.git_password_file,
+        ssh_key=settings.git_ssh_key_file,
+        known_hosts=settings.git_known_hosts_file,
+        ca_file=settings.git_ca_file,
+    )

@@ -82,9 +82,23 @@ class Hosts(_Strict, frozen=True, kw_only=True):
 class Forge(_Strict, frozen=True, kw_only=True):
     """Where proposals are reviewed."""
 
-    type: Annotated[Literal["git"], Meta(description="`git`: plain branches, read and approved with `peermesh`.")] = (
-        "git"
-    )
+    type: Annotated[
+        Literal["git", "gitea"],
+        Meta(
+            description="`git`: plain branches, read and approved with `peermesh`; `gitea`: pull requests of Gitea or "
+            "Forgejo, made with the token that the worker's settings name."
+        ),
+    ] = "git"
+    url: Annotated[str, Meta(description="`gitea`: where the forge is, as in a browser; with `git` absent.")] = ""
+    repository: Annotated[
+        str, Meta(description="`gitea`: the mesh repository there, as `owner/name`; with `git` absent.")
+    ] = ""
+
+    def page(self, branch: str) -> str:
+        """Where a browser shows what a branch proposes, with the way to its pull request; empty: nowhere."""
+        if self.type == "git":
+            return ""
+        return f"{self.url.rstrip('/')}/{self.repository}/compare/main...{branch}"
 
 
 ProposalClass = Literal["export", "provider", "change", "withdrawal", "cluster", "address", "follow-up", "held"]

@@ -14,7 +14,7 @@ from syncer.protocol.names import is_label, is_subdomain
 from syncer.protocol.signature import parse_public_key
 from workers.documents.fact_rules import fact_faults, repeated
 from workers.documents.grammar import is_ipv4
-from workers.documents.kinds import RENDERINGS, Cluster, Document, GatewaySettings, Hosts, Mesh
+from workers.documents.kinds import RENDERINGS, Cluster, Document, Forge, GatewaySettings, Hosts, Mesh
 from workers.documents.shape import Fault, Where, dotted, shown
 
 _RESERVED: Final = (
@@ -33,6 +33,9 @@ _FEWEST_ADDRESSES: Final = 4
 
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _REGION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_FORGE_URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
+_USERINFO = re.compile(r"(?<=//)[^/]*@")
+_FORGE_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9._-]+")
 _NAMESPACES = re.compile(r"[a-z0-9*?-]{1,63}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
@@ -63,6 +66,7 @@ def _mesh(mesh: Mesh) -> Iterator[Fault]:
     yield from _template(mesh.spec.hosts.template)
     yield from _virtual_ips(mesh.spec.hosts.virtual_ips)
     yield from _additional(mesh.spec.hosts)
+    yield from _forge(mesh.spec.approval.forge)
 
 
 def _template(template: str) -> Iterator[Fault]:
@@ -121,6 +125,24 @@ def _additional(hosts: Hosts) -> Iterator[Fault]:
     for i in repeated(patterns):
         where = ("spec", "hosts", "additional", i, "pattern")
         yield _wrong(where, patterns[i], "which stands twice", "Give each pattern to one namespace.")
+
+
+_FORGE_FIELDS: Final = (
+    ("url", _FORGE_URL, "which isn't the address of a forge", "Write it without credentials: https://git.example.com."),
+    ("repository", _FORGE_REPOSITORY, "which isn't owner/name", "Write owner and name: platform/mesh."),
+)
+
+
+def _forge(forge: Forge) -> Iterator[Fault]:
+    for name, pattern, why, remedy in _FORGE_FIELDS:
+        where: Where = ("spec", "approval", "forge", name)
+        value: str = getattr(forge, name)
+        if forge.type == "git" and value:
+            yield _wrong(where, value, "but forge git has no pull requests", "Take it out, or write type: gitea.")
+        elif forge.type != "git" and not value:
+            yield Fault(where, f"{dotted(where)} is missing, and forge {forge.type} needs it", remedy)
+        elif forge.type != "git" and not pattern.fullmatch(value):
+            yield _wrong(where, _USERINFO.sub("***@", value), why, remedy)
 
 
 def _within(name: str, domain: str) -> bool:

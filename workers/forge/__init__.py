@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.forge.git import GitForge
+from workers.forge.gitea import GiteaForge
 from workers.outside import ForgeFactory
 
 FORGES: Final[Mapping[str, ForgeFactory]] = {
     "git": GitForge,
+    "gitea": GiteaForge,
 }
 """By `spec.approval.forge.type` of the Mesh document."""

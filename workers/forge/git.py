@@ -13,7 +13,7 @@ from syncer.protocol.errors import HumanNeeded, Rejected, Transient
 from workers.branches import is_refusable
 from workers.documents import paths
 from workers.documents.kinds import Forge as ForgeSettings
-from workers.outside import Branch, CommitId, Remote, Repository, Update
+from workers.outside import Branch, CommitId, Credentials, Merging, Remote, Repository, Shown, Update
 from workers.tree import Files, Problem, RejectedFacts, change_digest
 
 Check = Callable[[Files, Files], Sequence[Problem]]
@@ -27,19 +27,32 @@ class GitForge:
 
     merges_in_push = True
 
-    def __init__(self, settings: ForgeSettings | None = None) -> None:
-        del settings
+    def __init__(self, settings: ForgeSettings | None = None, credentials: Credentials | None = None) -> None:
+        del settings, credentials
+
+    def look(self) -> str:
+        """The branches say it all."""
+        return ""
 
     def rejected(self, remote: Remote) -> frozenset[str]:
         """None that are still open: `reject` remembers the facts and deletes the branch in one step."""
         del remote
         return frozenset()
 
-    def publish(self, branch: str, *, title: str, body: str, classes: Sequence[str]) -> None:
+    def publish(self, shown: Shown) -> bool:
         """The message of the commit says it all."""
+        del shown
+        return False
+
+    def stop(self, branch: str, *, why: str) -> None:
+        """`peermesh status` says it."""
 
     def close(self, branch: str, *, reason: str) -> None:
         """The branch was all there is."""
+
+    def merge(self, shown: Shown) -> Merging:
+        """Nobody but people, and the robot's own push."""
+        return Merging(status="waits", message=f"{shown.branch} merges in the push")
 
 
 def approve(repository: Repository, name: str, digest: str, *, check: Check, when: datetime) -> CommitId:
