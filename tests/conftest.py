@@ -48,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "golden: owns golden files, which `make golden` writes anew")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests of chance recorded as `figures`: what it was that nothing was lost by."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figures":
+                terminalreporter.write_line(f"{report.nodeid}: {value}")
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are written anew."""

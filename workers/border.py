@@ -7,6 +7,7 @@ Knows the queues of the clusters and one task. Has a Redis user of its own and n
 from __future__ import annotations
 
 import functools
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,8 +53,9 @@ def border_app(settings: Settings) -> Celery:
 
 def run_receive(settings: Settings) -> int:
     """`peermesh receive`: work until SIGTERM or SIGINT; returns the exit code."""
-    metrics.serve(settings.metrics)
-    return run(border_app(settings), pool="solo")
+    app = border_app(settings)
+    metrics.serve(settings.metrics, app.inbox.answers)
+    return run(app, settings.border_broker, pool="solo")
 
 
 def _admit(inbox: RedisInbox, queue: str, raw: bytes) -> bytes | None:
@@ -106,17 +108,22 @@ class Listen(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.timer.cancel(self._timer)
 
     def _refresh(self, consumer: Any) -> None:
+        metrics.HEALTH.tried = time.monotonic()
         try:
             known = self._inbox.border_keys()
             keys = known.keys if known else {}
             for cluster in sorted(keys):
-                if dropped := self._inbox.trim(cluster, QUEUE_LENGTH):
+                waiting = self._inbox.trim(cluster, QUEUE_LENGTH)
+                metrics.WAITING.labels(cluster).set(min(waiting, QUEUE_LENGTH))
+                if (dropped := waiting - QUEUE_LENGTH) > 0:
                     metrics.TRIMMED.labels(cluster).inc(dropped)
                     log.warning("%s: it sends more than is taken, %d old messages were dropped", cluster, dropped)
         except PeermeshError as error:
             log.warning("the queues can't be looked at: %s", error)
             return
         self._listen(consumer, {queue(cluster) for cluster, trusted in keys.items() if trusted})
+        metrics.HEALTH.done = time.monotonic()
+        metrics.LAST_LISTENED.set_to_current_time()
 
     def _listen(self, consumer: Any, wanted: set[str]) -> None:
         listening = set(consumer.app.amqp.queues.consume_from)

@@ -6,9 +6,12 @@ Knows Celery's settings and why they are so, the log, and how a flush is asked f
 from __future__ import annotations
 
 import logging
+import os
+import select
 import signal
 import ssl
 import sys
+import threading
 import warnings
 from typing import Any, Final
 
@@ -17,9 +20,10 @@ from celery.apps.worker import Worker
 from celery.platforms import SecurityWarning
 from kombu.exceptions import OperationalError
 
-from syncer.protocol.errors import PeermeshError
+from syncer.protocol.errors import PeermeshError, Transient
 from syncer.protocol.message import KEY_PREFIX
 from syncer.protocol.secret import Secret
+from workers.beat import Scheduler
 from workers.channel import SCHEME, Admit
 from workers.inbox import RedisInbox
 
@@ -27,6 +31,8 @@ FLUSH: Final = "flush"
 SWEEP: Final = "sweep"
 WORK: Final = "work"
 """The queue of the inner app."""
+POOL_SECONDS = 30
+"""How long the first process of a pool may take to start."""
 VISIBILITY: Final = 600
 """Seconds after which a message that nobody acknowledged is delivered again; longer than any task."""
 
@@ -83,26 +89,64 @@ def ask_flush(app: Celery, inbox: RedisInbox) -> None:
         log.warning("a flush could not be sent for: %s", error)
 
 
-def run(app: Celery, *, pool: str, beat: bool = False) -> int:
-    """Work until SIGTERM or SIGINT; returns the exit code of the process."""
-    _log_to_stderr()
+def run(app: Celery, broker: Secret, *, pool: str, beat: bool = False) -> int:
+    """Work until SIGTERM or SIGINT; returns the exit code of the process.
+
+    Raises:
+        HumanNeeded: Redis won't ever let us in.
+    """
+    log_to_stderr()
+    _check(broker)
     # As long as somebody listens to this, Celery leaves the log as it is.
-    signals.setup_logging.connect(_log_to_stderr)
+    signals.setup_logging.connect(log_to_stderr)
+    failed = _end_without_pool() if pool == "prefork" else threading.Event()
     worker = _Worker(
         app=app,
         hostname=f"{app.main}@%h",
         pool=pool,
         concurrency=1,
         beat=beat,
-        # In memory: the default one writes a file.
-        scheduler="celery.beat:Scheduler",
+        scheduler=Scheduler,
         quiet=True,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
     )
     worker.start()
-    return int(worker.exitcode or 0)
+    return 1 if failed.is_set() else int(worker.exitcode or 0)
+
+
+def _check(broker: Secret) -> None:
+    """What only a person can mend is said now: Celery would go on trying, and say something else."""
+    inbox = RedisInbox(broker)
+    try:
+        inbox.check()
+    except Transient as error:
+        log.warning("waits for Redis: %s", error)
+    finally:
+        inbox.close()
+
+
+def _end_without_pool() -> threading.Event:
+    """End the worker, and say so by the event, if no process of its pool lives long enough to work.
+
+    Celery starts another one for ever (seen with Celery 5.7), and looks healthy.
+    """
+    ours, theirs = os.pipe()
+    failed = threading.Event()
+
+    def watch() -> None:
+        if not select.select([ours], [], [], POOL_SECONDS)[0]:
+            log.error("no process of the pool could start within %d s, so this worker ends", POOL_SECONDS)
+            failed.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def watch_beside(**_: object) -> None:
+        threading.Thread(target=watch, name="pool", daemon=True).start()
+
+    signals.worker_process_init.connect(lambda **_: os.write(theirs, b"."), weak=False)
+    signals.worker_init.connect(watch_beside, weak=False)
+    return failed
 
 
 class _Worker(Worker):  # type: ignore[misc] # Celery has no types
@@ -126,7 +170,8 @@ def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _log_to_stderr(**_: object) -> None:
+def log_to_stderr(**_: object) -> None:
+    """Log what matters, one line for each event."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

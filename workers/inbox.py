@@ -6,18 +6,19 @@ Everything here may be lost at any moment. Knows neither what an observation say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import redis
 
+from syncer.protocol.broker import REMEDY, check_files, tls_trouble
 from syncer.protocol.errors import HumanNeeded, Transient
 from syncer.protocol.message import KEY_PREFIX, queue
 from syncer.protocol.secret import Secret
-from workers.outside import BorderKeys, Kept, Refusal
+from workers.outside import BorderKeys, Kept, Lost, Refusal
 
 NAMESPACE: Final = f"{KEY_PREFIX}inbox."
 NEWEST: Final = f"{NAMESPACE}newest"
@@ -29,6 +30,8 @@ REFUSED: Final = f"{NAMESPACE}refused"
 KEYS: Final = f"{NAMESPACE}keys"
 SEEN: Final = f"{NAMESPACE}seen"
 LOOK: Final = f"{NAMESPACE}look"
+BUDGET: Final = f"{NAMESPACE}budget"
+LOST: Final = f"{NAMESPACE}lost"
 TROUBLES: Final = f"{NAMESPACE}troubles"
 LOCK: Final = f"{NAMESPACE}lock"
 ASKED: Final = f"{NAMESPACE}asked"
@@ -86,12 +89,21 @@ class _Decoder(Protocol[T_co]):
 
 
 class RedisInbox:
-    """`workers.outside.Inbox` on a Redis; safe to share between threads, made anew after a fork."""
+    """`workers.outside.Inbox` on a Redis; safe to share between threads, made anew after a fork.
+
+    Raises:
+        HumanNeeded: a file of certificates that `url` names isn't one.
+    """
 
     def __init__(self, url: Secret, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+        check_files(url)
         self._lock_seconds = lock_seconds
         self._client = redis.Redis.from_url(
-            _redis_url(url.reveal()), socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, health_check_interval=30
+            _redis_url(url.reveal()),
+            socket_timeout=_SECONDS,
+            socket_connect_timeout=_SECONDS,
+            health_check_interval=30,
+            driver_info=None,  # as in `channel`
         )
         script = self._client.register_script
         self._keep, self._mark, self._clear = script(_KEEP), script(_MARK_ONE), script(_CLEAR)
@@ -120,6 +132,14 @@ class RedisInbox:
 
     def newest(self) -> Mapping[str, Kept]:
         return self._hash(NEWEST, msgspec.msgpack.Decoder(Kept))
+
+    def numbers(self) -> Mapping[str, int]:
+        return self._hash(SEQUENCES, msgspec.json.Decoder(int))
+
+    def newest_of(self, cluster: str) -> Kept | None:
+        with _redis_errors():
+            raw: bytes | None = self._client.hget(NEWEST, cluster)  # type: ignore[assignment] # no decode_responses
+        return None if raw is None else _decoded(raw, msgspec.msgpack.Decoder(Kept))
 
     def marked(self) -> Mapping[str, int]:
         return self._hash(MARKS, msgspec.json.Decoder(int))
@@ -160,6 +180,18 @@ class RedisInbox:
         else:
             self._set(LOOK, msgspec.json.encode(at))
 
+    def budget(self) -> datetime | None:
+        return self._value(BUDGET, msgspec.json.Decoder(datetime))
+
+    def set_budget(self, whole: datetime) -> None:
+        self._set(BUDGET, msgspec.json.encode(whole))
+
+    def lost(self) -> Sequence[Lost]:
+        return self._value(LOST, msgspec.json.Decoder(tuple[Lost, ...])) or ()
+
+    def set_lost(self, lost: Sequence[Lost]) -> None:
+        self._set(LOST, msgspec.json.encode(tuple(lost)))
+
     def say(self, troubles: Mapping[str, str]) -> None:
         self._set(TROUBLES, msgspec.json.encode(dict(troubles)))
 
@@ -192,13 +224,40 @@ class RedisInbox:
             self._client.delete(ASKED)
 
     def trim(self, cluster: str, length: int) -> int:
-        """Leave the newest `length` messages in the queue of a cluster; how many were dropped."""
+        """Leave the newest `length` messages in the queue of a cluster; how many there were."""
         with _redis_errors():
             waiting = int(self._client.llen(KEY_PREFIX + queue(cluster)))
             if waiting > length:
                 # Celery pushes at the left end.
                 self._client.ltrim(KEY_PREFIX + queue(cluster), 0, length - 1)
-        return max(0, waiting - length)
+        return waiting
+
+    def check(self) -> None:
+        """Ask whether Redis would serve us.
+
+        Raises:
+            HumanNeeded: a person must mend something first.
+            Transient: it is away.
+        """
+        with _redis_errors():
+            self._client.ping()
+
+    def answers(self) -> bool:
+        """Whether Redis is there; a refusal is an answer, too."""
+        try:
+            self._client.ping()
+        except redis.AuthenticationError:
+            return True
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+        except redis.RedisError:
+            return True
+        return True
+
+    def ask_server(self, command: str, *args: str) -> Any:
+        """What the server says of itself: `INFO`, `CONFIG GET`, `ACL LIST`; most users may not ask."""
+        with _redis_errors():
+            return self._client.execute_command(command, *args)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Give the connections back."""
@@ -232,13 +291,15 @@ def _decoded(raw: bytes, decoder: _Decoder[T]) -> T | None:
 def _redis_errors() -> Iterator[None]:
     try:
         yield
-    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
-        raise HumanNeeded(
-            "RedisRefuses",
-            f"Redis refuses this user: {error}",
-            remedy="`workers.acl` has the lines that each user needs.",
-        ) from error
+    except redis.AuthenticationError as error:
+        remedy = "The password in the URL isn't one of those in delivery/redis/users.acl as Redis has it."
+        raise HumanNeeded("RedisRefuses", f"Redis doesn't let this user in: {error}", remedy=remedy) from error
+    except redis.exceptions.NoPermissionError as error:
+        remedy = "`peermesh redis users` writes what each user needs into delivery/redis/users.acl; restart Redis then."
+        raise HumanNeeded("RedisRefuses", f"Redis refuses this user: {error}", remedy=remedy) from error
     except redis.RedisError as error:
+        if trouble := tls_trouble(error):
+            raise HumanNeeded("NoTLS", f"TLS with Redis fails: {trouble}", remedy=REMEDY) from error
         raise Transient("RedisAway", f"Redis doesn't answer as it should: {error}") from error
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from syncer.protocol.broker import broker_url
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
 
@@ -45,10 +46,47 @@ AUTHOR_EMAIL: Final = Setting(
 )
 GIT_USER: Final = Setting(name="PEERMESH_GIT_USER", meaning="user name for the repository over http")
 GIT_PASSWORD_FILE: Final = Setting(
-    name="PEERMESH_GIT_PASSWORD_FILE", meaning="file with the password or token; read whenever it is needed"
+    name="PEERMESH_GIT_PASSWORD_FILE",
+    meaning="file with the password or token, read whenever it is needed; not set: git's credential helpers are asked",
+)
+GIT_CA_FILE: Final = Setting(
+    name="PEERMESH_GIT_CA_FILE",
+    meaning="file of the certificates (PEM) that the repository's https is trusted by; not set: those of the system",
+)
+GIT_SSH_KEY_FILE: Final = Setting(
+    name="PEERMESH_GIT_SSH_KEY_FILE",
+    meaning="file of the private key for a repository over ssh; then no agent and no settings of ssh are used",
+)
+GIT_KNOWN_HOSTS_FILE: Final = Setting(
+    name="PEERMESH_GIT_KNOWN_HOSTS_FILE",
+    meaning="file of the only host keys that are accepted over ssh (known_hosts); not set: those that ssh knows",
+)
+FORGE_USER: Final = Setting(
+    name="PEERMESH_FORGE_USER", meaning="user of the robot at the forge that main names; not set: `PEERMESH_GIT_USER`"
+)
+FORGE_TOKEN_FILE: Final = Setting(
+    name="PEERMESH_FORGE_TOKEN_FILE",
+    meaning="file with the robot's token there, read whenever it is needed; not set: `PEERMESH_GIT_PASSWORD_FILE`",
+)
+PUSHES: Final = Setting(
+    name="PEERMESH_PUSHES_PER_MINUTE",
+    meaning="how often the repository is pushed to; GitHub recommends its robots no more than 6",
+    default="6",
+)
+WEBHOOK_LISTEN: Final = Setting(
+    name="PEERMESH_WEBHOOK_LISTEN", meaning="`host:port` on which `peermesh webhook` is told that something happened"
+)
+WEBHOOK_SECRET_FILE: Final = Setting(
+    name="PEERMESH_WEBHOOK_SECRET_FILE",
+    meaning="file with the secret that the forge signs its webhooks with, read at each of them",
+)
+POKE_FILE: Final = Setting(
+    name="PEERMESH_POKE_FILE",
+    meaning="file of lines `URL SECRET`: Flux's Receivers (type `generic-hmac`) that are told when main moved",
 )
 METRICS: Final = Setting(
-    name="PEERMESH_METRICS", meaning="`host:port` on which metrics are served for Prometheus; not set: they aren't"
+    name="PEERMESH_METRICS",
+    meaning="`host:port` on which `/metrics`, `/healthz` and `/readyz` are served; not set: they aren't",
 )
 
 SETTINGS: Final = (
@@ -60,9 +98,17 @@ SETTINGS: Final = (
     AUTHOR_EMAIL,
     GIT_USER,
     GIT_PASSWORD_FILE,
+    GIT_CA_FILE,
+    GIT_SSH_KEY_FILE,
+    GIT_KNOWN_HOSTS_FILE,
+    FORGE_USER,
+    FORGE_TOKEN_FILE,
+    PUSHES,
+    WEBHOOK_LISTEN,
+    WEBHOOK_SECRET_FILE,
+    POKE_FILE,
     METRICS,
 )
-_SCHEMES: Final = ("redis://", "rediss://", "redis+socket://")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +123,15 @@ class Settings:
     author_email: str
     git_user: str
     git_password_file: Path | None
+    git_ca_file: Path | None
+    git_ssh_key_file: Path | None
+    git_known_hosts_file: Path | None
+    forge_user: str
+    forge_token_file: Path | None
+    pushes: int
+    webhook_listen: tuple[str, int] | None
+    webhook_secret_file: Path | None
+    poke_file: Path | None
     metrics: tuple[str, int] | None
 
 
@@ -95,7 +150,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     def value(setting: Setting) -> str:
         return environment.get(setting.name, "").strip() or setting.default
 
-    repo, password_file = value(REPO), value(GIT_PASSWORD_FILE)
+    def file(setting: Setting) -> Path | None:
+        return Path(value(setting)) if value(setting) else None
+
+    repo = value(REPO)
     broker = _broker(BROKER, value(BROKER))
     return Settings(
         broker=broker,
@@ -105,16 +163,31 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         author_name=value(AUTHOR_NAME),
         author_email=value(AUTHOR_EMAIL),
         git_user=value(GIT_USER),
-        git_password_file=Path(password_file) if password_file else None,
+        git_password_file=file(GIT_PASSWORD_FILE),
+        git_ca_file=file(GIT_CA_FILE),
+        git_ssh_key_file=file(GIT_SSH_KEY_FILE),
+        git_known_hosts_file=file(GIT_KNOWN_HOSTS_FILE),
+        forge_user=value(FORGE_USER),
+        forge_token_file=file(FORGE_TOKEN_FILE),
+        pushes=_count(PUSHES, value(PUSHES)),
+        webhook_listen=_address(WEBHOOK_LISTEN, value(WEBHOOK_LISTEN)),
+        webhook_secret_file=file(WEBHOOK_SECRET_FILE),
+        poke_file=file(POKE_FILE),
         metrics=_address(METRICS, value(METRICS)),
     )
 
 
 def _broker(setting: Setting, url: str) -> Secret:
-    if not url.startswith(_SCHEMES):
-        # Not the value itself: it may hold a password.
-        raise HumanNeeded("BadSetting", f"it doesn't start with {', '.join(_SCHEMES)}", subject=setting.name)
-    return Secret(url)
+    try:
+        return broker_url(url)
+    except ValueError as error:
+        raise HumanNeeded("BadSetting", str(error), subject=setting.name) from error
+
+
+def _count(setting: Setting, text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 6000:
+        raise HumanNeeded("BadSetting", f"{text!r} isn't a number from 1 to 6000", subject=setting.name)
+    return int(text)
 
 
 def _address(setting: Setting, text: str) -> tuple[str, int] | None:

@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 
 import redis
+from celery import signals
 
 from syncer.protocol.errors import HumanNeeded, Transient
 from tests.servers.valkey import free_port
@@ -155,7 +156,13 @@ def _centre(settings: Settings, *, client: redis.Redis) -> Centre:
     """Use-cases that count how often they were called and do what the test left for them to do."""
     inbox = RedisInbox(settings.broker)
 
-    def flush(_: datetime) -> FlushReport:
+    def flush(now: datetime) -> FlushReport:
+        if "TEST_LOCK" not in os.environ:
+            return locked_flush(now)
+        with inbox.lock() as ours:
+            return locked_flush(now) if ours else FlushReport(idle="another worker is at it")
+
+    def locked_flush(_: datetime) -> FlushReport:
         marked = inbox.marked()
         client.incr("test.flushes")
         _stalling(client, "test.stall")
@@ -178,6 +185,9 @@ def _centre(settings: Settings, *, client: redis.Redis) -> Centre:
 
 def _work(settings: Settings, client: redis.Redis) -> int:
     app.SWEEP_SECONDS = float(os.environ.get("TEST_SWEEP_SECONDS", "600"))  # type: ignore[misc, assignment]
+    if "TEST_POOL_DIES" in os.environ:
+        broker.POOL_SECONDS = 2
+        signals.worker_process_init.connect(lambda **_: os._exit(7), weak=False)
     make = functools.partial(_centre, client=client)
     return run_worker(settings, beat="TEST_SWEEP_SECONDS" in os.environ, make=make)
 

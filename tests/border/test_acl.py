@@ -4,35 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import redis
 
 from syncer.protocol.message import KEY_PREFIX, queue
 from syncer.protocol.secret import Secret
+from tests.servers.redis_tls import RedisTls, redis_tls
 from tests.servers.valkey import Valkey, valkey
 from workers import inbox
-from workers.acl import BORDER, WORKER, acl_lines, syncer_user
+from workers.acl import BORDER, WEBHOOK, WORKER, acl_file, acl_lines, syncer_user
 
 WITHOUT_LOGIN = {"auth", "hello", "quit", "reset"}
 """Commands that a server takes from anybody who can connect; they touch no key."""
-SYNCER = {"lpush", "ping", "client|setinfo"}
-KOMBU = {"brpop", "rpush", "multi", "exec", "watch", "unwatch", "zadd", "zrem", "zrange", "evalsha", "script|load"}
+REFUSED_TO_ALL = {"debug", "exec", "module|load", "module|loadex", "module|unload"}
+"""What a server refuses before it looks at rights: by its settings, or because no MULTI came before."""
+SYNCER = {"lpush", "ping"}
+KOMBU = {"brpop", "rpush", "multi", "exec", "watch", "zadd", "zrem", "zrange", "evalsha", "script|load"}
 WORKER_MAY = SYNCER | KOMBU | {"hset", "hget", "hgetall", "hdel", "set", "get", "del", "time"}
 BORDER_MAY = WORKER_MAY | {"llen", "ltrim"}
 
 OBSERVATIONS = KEY_PREFIX + queue("west")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    lines = acl_lines({"east": Secret("e"), "west": Secret("w")}, border=Secret("b"), worker=Secret("i"))
-    with valkey(acl=lines) as running:
-        yield running
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey | RedisTls]:
+    users = {syncer_user("east"): "e", syncer_user("west"): "w", BORDER: "b", WORKER: "i", WEBHOOK: "h"}
+    lines = acl_file({user: Secret(password) for user, password in users.items()})
+    if request.param == "valkey":
+        with valkey(acl=lines) as running:
+            yield running
+    else:
+        with redis_tls(tmp_path_factory.mktemp("redis"), acl=lines) as server:
+            yield server
 
 
 @pytest.fixture(scope="module")
-def client(server: Valkey) -> Iterator[redis.Redis]:
+def client(server: Valkey | RedisTls) -> Iterator[redis.Redis]:
     with server.client() as client:
         yield client
 
@@ -58,15 +67,63 @@ def may_run(client: redis.Redis, user: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("user", "expected"), [(syncer_user("west"), SYNCER), (BORDER, BORDER_MAY), (WORKER, WORKER_MAY)]
+    ("user", "expected"), [(syncer_user("west"), SYNCER), (BORDER, BORDER_MAY), (WORKER, WORKER_MAY), (WEBHOOK, SYNCER)]
 )
 def test_every_other_command_is_refused(client, user, expected):
     assert expected == {name for name in commands(client) if may_run(client, user, name)} - WITHOUT_LOGIN
 
 
+def raw(client: redis.Redis, *command: str) -> Any:
+    """What the server answers, as it stands there."""
+    connection = client.connection_pool.get_connection()
+    connection.send_command(*command)
+    try:
+        return connection.read_response()
+    except redis.ResponseError:
+        raise
+    except BaseException:
+        connection.disconnect()
+        raise
+    finally:
+        client.connection_pool.release(connection)
+
+
+def arities(client: redis.Redis) -> dict[str, int]:
+    """Every command of the server, subcommands in place of what they belong to, with the least words that it takes."""
+    names = {name.decode() for name in raw(client, "COMMAND", "LIST")}
+    callable_ = sorted(names - {name.partition("|")[0] for name in names if "|" in name})
+    return {
+        name: abs(detail[1]) for name, detail in zip(callable_, raw(client, "COMMAND", "INFO", *callable_), strict=True)
+    }
+
+
+def test_whatever_a_cluster_calls_but_sending_is_refused_by_the_server_itself(server, client):
+    url = server.url_for(syncer_user("west"), "w").replace("redis+socket:", "unix:").replace("virtual_host=", "db=")
+    known = {name: words for name, words in arities(client).items() if name not in WITHOUT_LOGIN | REFUSED_TO_ALL}
+    assert len(known) > 250
+    let = set()
+    with redis.Redis.from_url(url, driver_info=None) as west:
+        for name, words in known.items():
+            command = name.split("|")
+            try:
+                raw(west, *command, *["x"] * (words - len(command)))
+            except redis.exceptions.NoPermissionError as refusal:
+                if "run the" not in str(refusal):
+                    let.add(name)  # only the key stood in the way
+            except redis.RedisError:
+                let.add(name)
+            else:
+                let.add(name)
+    assert SYNCER == let
+
+
 def test_nobody_gets_in_without_a_password(server):
-    with redis.Redis.from_url(server.redis_url_for()) as stranger, pytest.raises(redis.AuthenticationError):
-        stranger.ping()
+    address = server.client().connection_pool.connection_kwargs
+    stranger = {name: value for name, value in address.items() if name not in {"username", "password"}}
+    with server.client() as client:
+        client.connection_pool.connection_kwargs = stranger
+        with pytest.raises(redis.AuthenticationError):
+            client.ping()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +135,8 @@ def test_nobody_gets_in_without_a_password(server):
         (syncer_user("west"), f"{KEY_PREFIX}work"),
         (syncer_user("west"), f"{KEY_PREFIX}border.unacked"),
         (syncer_user("west"), inbox.KEYS),
+        (WEBHOOK, OBSERVATIONS),
+        (WEBHOOK, inbox.MARKS),
         (BORDER, inbox.KEYS),
         (BORDER, inbox.SEEN),
         (BORDER, inbox.LOCK),

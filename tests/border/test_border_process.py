@@ -42,7 +42,7 @@ class Border:
         self.server = server
         self.inbox = RedisInbox(Secret(server.url_for(WORKER, "i")))
         self.inbox.set_border_keys(KEYS)
-        self.west = redis.Redis.from_url(server.redis_url_for(syncer_user("west"), "w"))
+        self.west = redis.Redis.from_url(server.redis_url_for(syncer_user("west"), "w"), driver_info=None)
         self.tests = server.client()
         self._honest = itertools.count(1)
 

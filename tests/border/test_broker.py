@@ -52,7 +52,7 @@ def test_each_app_has_its_tasks_and_none_of_the_other():
 
 def test_a_port_for_metrics_that_is_taken_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(HumanNeeded, match="PEERMESH_METRICS"):
-        metrics.serve(("127.0.0.1", taken.getsockname()[1]))
+        metrics.serve(("127.0.0.1", taken.getsockname()[1]), lambda: True)
 
 
 def test_every_metric_says_what_it_counts():

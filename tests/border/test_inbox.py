@@ -15,7 +15,7 @@ from syncer.protocol.secret import Secret
 from tests.servers.valkey import Valkey, valkey
 from tests.simulator.inbox import MemoryInbox
 from workers.inbox import CONTENTS, KEYS, NEWEST, RedisInbox, _redis_errors, _redis_url
-from workers.outside import BorderKeys, Inbox, Kept, Refusal
+from workers.outside import BorderKeys, Inbox, Kept, Lost, Refusal
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
@@ -166,6 +166,15 @@ def test_when_to_look_again_comes_back_and_can_be_taken_back(inbox):
     assert inbox.look_again() is None
 
 
+def test_the_budget_of_pushes_and_what_was_lost_come_back(inbox):
+    assert (None, ()) == (inbox.budget(), inbox.lost())
+    inbox.set_budget(NOW)
+    inbox.set_lost([Lost(cluster="west", at=NOW, hosts=2)])
+    inbox.set_lost([*inbox.lost(), Lost(cluster="east", at=NOW, hosts=1)])
+    kept = (Lost(cluster="west", at=NOW, hosts=2), Lost(cluster="east", at=NOW, hosts=1))
+    assert (NOW, kept) == (inbox.budget(), inbox.lost())
+
+
 def test_what_is_said_replaces_what_was_said(inbox):
     inbox.say({"west": "silent", "main": "protected"})
     inbox.say({"west": "schweigt → 15 min"})
@@ -287,11 +296,11 @@ def test_every_error_of_the_library_is_one_of_ours(error):
 def test_a_user_without_the_right_is_told_so():
     with valkey(acl="user default off\nuser weak on >weak +ping ~*") as server:
         inbox = RedisInbox(Secret(server.url_for("weak", "weak")))
-        with pytest.raises(HumanNeeded, match=r"workers\.acl"):
+        with pytest.raises(HumanNeeded, match=r"users\.acl"):
             inbox.newest()
         inbox.close()
         inbox = RedisInbox(Secret(server.url_for("weak", "wrong")))
-        with pytest.raises(HumanNeeded, match=r"workers\.acl"):
+        with pytest.raises(HumanNeeded, match=r"users\.acl"):
             inbox.newest()
         inbox.close()
 
@@ -315,8 +324,8 @@ def test_the_newest_messages_of_a_queue_stay(redis_inbox, server):
     with server.client() as client:
         for number in range(10):
             client.lpush(KEY_PREFIX + queue("west"), number)
-        assert 7 == redis_inbox.trim("west", 3)
-        assert 0 == redis_inbox.trim("west", 3)
+        assert 10 == redis_inbox.trim("west", 3)
+        assert 3 == redis_inbox.trim("west", 3)
         assert [b"7", b"8", b"9"] == [client.rpop(KEY_PREFIX + queue("west")) for _ in range(3)]
 
 

@@ -60,6 +60,9 @@ def test_two_repositories_never_share_a_copy():
     [
         ("PEERMESH_BROKER_URL", "amqp://user:canary@host"),
         ("PEERMESH_BORDER_BROKER_URL", "host:6379"),
+        ("PEERMESH_PUSHES_PER_MINUTE", "0"),
+        ("PEERMESH_PUSHES_PER_MINUTE", "many"),
+        ("PEERMESH_WEBHOOK_LISTEN", "8081"),
         ("PEERMESH_METRICS", "9464"),
         ("PEERMESH_METRICS", "host:"),
         ("PEERMESH_METRICS", "host:0"),

@@ -1,4 +1,4 @@
-"""What `cluster add` writes for reconcilers: where the repository is, without secrets, and rights for what is rendered."""
+"""What `cluster add` writes for reconcilers: the repository without secrets, and rights for what is rendered."""
 
 from __future__ import annotations
 

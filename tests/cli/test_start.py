@@ -59,7 +59,13 @@ def test_a_cluster_gets_its_document_its_delivery_and_folders_that_stay(tmp_path
         "mesh/clusters/west.yaml",
         "delivery/clusters/west/README.md",
         "delivery/clusters/west/namespaces.yaml",
+        "delivery/clusters/west/rights.yaml",
+        "delivery/clusters/west/settings.yaml",
         "delivery/clusters/west/syncer.yaml",
+        *(f"delivery/redis/{name}" for name in ("README.md", "redis.conf", "users.acl")),
+        *(f"delivery/flux/west/{name}.yaml" for name in ("applier", "source", "units")),
+        "delivery/argocd/applicationsets.yaml",
+        "delivery/argocd/projects/west.yaml",
         *(f"clusters/west/{folder}/README.md" for folder in ("gateway", "imports", "ca")),
     } == written
     assert not any(map(paths.is_rendered, written))
@@ -74,7 +80,7 @@ def test_the_syncer_is_told_where_the_gateway_is(tmp_path):
         *("--gateway-port", "30443", "--gateway-address", "198.51.100.7:30443", "--label", "env=prod"),
         *("--locality", "eu/eu-1"),
     )
-    told = yaml.safe_load((tmp_path / "mesh/delivery/clusters/edge/syncer.yaml").read_text())["data"]
+    told = yaml.safe_load((tmp_path / "mesh/delivery/clusters/edge/settings.yaml").read_text())["data"]
     assert {
         "PEERMESH_MESH": "mesh",
         "PEERMESH_CLUSTER": "edge",
@@ -83,6 +89,9 @@ def test_the_syncer_is_told_where_the_gateway_is(tmp_path):
         "PEERMESH_GATEWAY_PORT": "30443",
         "PEERMESH_HOST_TEMPLATE": "{service}.{namespace}.mesh.internal",
         "PEERMESH_HOST_PATTERNS": "",
+        "PEERMESH_KEY_SECRET": "peermesh-syncer-key",
+        "PEERMESH_LEASE": "peermesh-syncer",
+        "PEERMESH_LISTEN": "0.0.0.0:8080",
     } == told
     cluster = valid_tree(read_folder(tmp_path / "mesh")).clusters["edge"]
     assert ({"env": "prod"}, "eu/eu-1") == (cluster.metadata.labels, cluster.spec.locality)

@@ -42,7 +42,7 @@ SHOP = "shop"
 DEADLINE = 90
 LEASE_SECONDS = 3
 ACL = """
-user syncer-west on >canary resetkeys resetchannels -@all +lpush +ping +client|setinfo %W~peermesh:observations.west
+user syncer-west on >canary resetkeys resetchannels -@all +lpush +ping %W~peermesh:observations.west
 user default off
 """
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYNCER_NAMESPACE}/leases/peermesh-syncer"

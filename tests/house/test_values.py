@@ -10,7 +10,7 @@ import pytest
 from tests.house.code import ROOT, syntax
 from tests.house.prose import read
 
-MODULES = ("plan_value", "status_text", "explain_text")
+MODULES = ("plan_value", "status_text", "explain_text", "doctor/text")
 
 
 @pytest.mark.parametrize("module", MODULES)

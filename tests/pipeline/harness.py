@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,26 +22,29 @@ import pygit2
 from click.testing import CliRunner, Result
 
 from syncer import settings as syncer_settings
+from syncer.cluster.directory import DirectoryReader
 from syncer.keys import signing_key
-from syncer.protocol.errors import Rejected, Transient
+from syncer.protocol.errors import PeermeshError
 from syncer.protocol.observation import Observation, unpack
 from syncer.protocol.secret import Secret
 from tests.pipeline.directory import Directory
 from tests.pipeline.processes import Processes
 from tests.servers.git_http import PASSWORD, USER, GitServer, bare_repository, git_server
 from tests.servers.valkey import Valkey, valkey
+from tests.servers.wires import Transport, Wire, wire
 from workers import inbox, settings
 from workers.acl import BORDER, WORKER, acl_lines, syncer_user
 from workers.broker import SWEEP, WORK, celery_app
 from workers.check import check
 from workers.cli import main, planning
 from workers.documents import paths
+from workers.flush import LOST_FOR
 from workers.forge.git import approve
-from workers.git import GitRepository
+from workers.git import Access, GitRepository
 from workers.inbox import RedisInbox
 from workers.outside import Branch, Remote
 from workers.plan import Plan, plan
-from workers.situation import memory_of
+from workers.situation import memory_of, seen_of
 from workers.tree import FactChanges, Tree, change_digest, read_tree
 
 T = TypeVar("T")
@@ -56,24 +60,25 @@ class Pipeline:
     """Everything of one mesh. `clusters`: the directories that stand for them; `folder`: where all of it is kept."""
 
     def __init__(
-        self, folder: Path, clusters: Mapping[str, Path], broker: Valkey, server: GitServer, environment: dict[str, str]
+        self, folder: Path, clusters: Mapping[str, Path], broker: Valkey, server: GitServer, wire: Wire
     ) -> None:
         self.folder = folder
         self.clusters = clusters
         self.broker = broker
         self.server = server
+        self.wire = wire
         self.checkout = folder / "checkout"
         self.bare = server.root / "mesh.git"
-        self.processes = Processes(folder / "logs", environment)
+        self.environment = _environment(folder)
+        self.processes = Processes(folder / "logs", self.environment)
         self.inbox = RedisInbox(Secret(broker.url))
-        self.environment = environment
         self.url = server.url("mesh.git", f"{USER}:{quote(PASSWORD, safe='')}")
         self._bell = celery_app("bell", Secret(broker.url))
         self._person = GitRepository(
             server.url("mesh.git"),
             copy=folder / "person",
             author=PERSON,
-            credentials=(USER, Secret(PASSWORD)),
+            access=Access(user=USER, password=Secret(PASSWORD)),
             people=True,
         )
         # Looks without asking the server that has faults.
@@ -101,20 +106,21 @@ class Pipeline:
         """What a forge's webhook does: the worker looks at the repository now, and not within ten seconds."""
         self._bell.send_task(SWEEP, queue=WORK, declare=[])
 
-    def approve(self, name: str) -> None:
-        """Merge an open proposal, as `peermesh approve` does."""
-        self._approve(self.branches()[name])
+    def approve(self, name: str, *, ring: bool = True) -> None:
+        """Merge an open proposal, as `peermesh approve` does; without `ring` nobody tells the worker."""
+        self._approve(self.branches()[name], ring=ring)
 
-    def approve_all(self) -> None:
-        """Approve whatever merges now but what is held; the rest is made again by the robot."""
+    def approve_all(self, *, held: bool = False) -> None:
+        """Approve whatever merges now, what is held only if told to; the rest is made again by the robot."""
         for name, branch in self.branches().items():
-            if branch.merges and not name.startswith(paths.held_branch("")):
-                with suppress(Rejected, Transient):  # it moved between looking and merging
+            if branch.merges and (held or not name.startswith(paths.held_branch(""))):
+                with suppress(PeermeshError):  # it moved between looking and merging, or the server fails
                     self._approve(branch)
 
-    def _approve(self, branch: Branch) -> None:
+    def _approve(self, branch: Branch, *, ring: bool = True) -> None:
         approve(self._person, branch.name, change_digest(branch.change), check=check, when=datetime.now(UTC))
-        self.ring()
+        if ring:
+            self.ring()
 
     def everything_approved(self) -> None:
         """Return when main has all that the manifests say but what is held."""
@@ -192,13 +198,16 @@ class Pipeline:
     def plan(self) -> Plan:
         """What the robot should propose now, from the manifests themselves."""
         tree, remote = self.tree(), self.remote()
-        observed = {name: planning._observation(tree, name, path, "default") for name, path in self.clusters.items()}
+        states = {name: DirectoryReader(path, "default").read() for name, path in self.clusters.items()}
+        observed = {name: planning._observation(tree, name, state) for name, state in states.items()}
         automatic = frozenset(tree.mesh.spec.approval.automatic)
+        lost = [entry for entry in self.inbox.lost() if datetime.now(UTC) - entry.at < LOST_FOR]
+        gone = Counter(entry.cluster for entry in lost for _ in range(entry.hosts))
         return plan(
             tree,
             remote.files,
             observed,
-            memory_of(remote, {}),
+            memory_of(remote, {}, gone=gone),
             merges=lambda proposal: automatic.issuperset(proposal.classes),
         )
 
@@ -242,7 +251,7 @@ class Pipeline:
         self.ring()
 
         def looked() -> bool:
-            return self.inbox.seen() == self.remote().fingerprint and not self.inbox.marked()
+            return self.inbox.seen() == seen_of(self.remote(), "") and not self.inbox.marked()
 
         self.wait_for(looked, "the worker to look")
 
@@ -271,20 +280,29 @@ def pipeline(
     heartbeat: float = 300,
     workers: Sequence[str] = ("worker",),
     trusted: bool = True,
+    transport: Transport = "http",
+    poke: Path | None = None,
+    quiet: float = 0.1,
 ) -> Iterator[Pipeline]:
     """A running pipeline, all of whose processes are gone at the end.
 
-    `trusted`: main has the keys of the syncers from the beginning; `heartbeat`: seconds between two of theirs.
+    `clusters`: where each is read, a directory of manifests or a kubeconfig; `poke`: whom workers tell that main moved.
+    `trusted`: main has the keys of the syncers from the beginning; `heartbeat`, `quiet`: seconds of theirs;
+    `transport`: by which workers reach the Git server, where people always come by http.
     """
     directories = {name: place.path if isinstance(place, Directory) else place for name, place in clusters.items()}
     passwords = {name: Secret(f"{name}-secret") for name in directories}
     worker, border = Secret("worker-secret"), Secret("border-secret")
     acl = acl_lines(passwords, border=border, worker=worker)
-    with valkey(acl=acl, tcp=True) as broker, git_server(folder / "remote") as server:
-        line = Pipeline(folder, directories, broker, server, _environment(folder))
+    with (
+        valkey(acl=acl, tcp=True) as broker,
+        git_server(folder / "remote") as server,
+        wire(transport, server.root, folder / "wire", http=server) as way,
+    ):
+        line = Pipeline(folder, directories, broker, server, way)
         try:
             _found(line, automatic, trusted=trusted)
-            _define(line, workers=workers, heartbeat=heartbeat)
+            _define(line, workers=workers, heartbeat=heartbeat, poke=poke, quiet=quiet)
             for name in line.processes.names:
                 line.processes.start(name)
             yield line
@@ -311,6 +329,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def _found(line: Pipeline, automatic: Sequence[str], *, trusted: bool) -> None:
     """The mesh repository, made as README.md says."""
     line.done("init", str(line.checkout), "--name", MESH)
+    line.git("remote", "add", "origin", line.url)
     for name in line.clusters:
         line.done(
             *("cluster", "add", name, "--repo", str(line.checkout), "--network", name),
@@ -329,20 +348,23 @@ def _found(line: Pipeline, automatic: Sequence[str], *, trusted: bool) -> None:
     bare_repository(line.bare)
     line.git("add", "--all")
     line.git("commit", "--quiet", "--message", "Begin with clusters")
-    line.git("remote", "add", "origin", line.url)
     line.git("push", "--quiet", "origin", "main")
 
 
-def _define(line: Pipeline, *, workers: Sequence[str], heartbeat: float) -> None:
+def _define(line: Pipeline, *, workers: Sequence[str], heartbeat: float, poke: Path | None, quiet: float) -> None:
     password = line.folder / "git-password"
     password.write_text(f"{PASSWORD}\n")
     for name in workers:
         told = {
             settings.BROKER: line.broker.url_for(WORKER, "worker-secret"),
-            settings.REPO: line.server.url("mesh.git"),
+            settings.REPO: line.wire.url("mesh.git"),
             settings.COPY: str(line.folder / f"copy-{name}"),
             settings.GIT_USER: USER,
             settings.GIT_PASSWORD_FILE: str(password),
+            settings.POKE_FILE: str(poke or ""),
+            settings.PUSHES: "600",  # what happens to many is what these tests are about
+            settings.GIT_SSH_KEY_FILE: str(line.wire.access.ssh_key or ""),
+            settings.GIT_KNOWN_HOSTS_FILE: str(line.wire.access.known_hosts or ""),
         }
         line.processes.define(name, ["worker"], {setting.name: value for setting, value in told.items()})
     line.processes.define(
@@ -353,9 +375,9 @@ def _define(line: Pipeline, *, workers: Sequence[str], heartbeat: float) -> None
             syncer_settings.MESH: MESH,
             syncer_settings.CLUSTER: cluster,
             syncer_settings.BROKER: line.broker.url_for(syncer_user(cluster), f"{cluster}-secret"),
-            syncer_settings.DIRECTORY: str(path),
+            (syncer_settings.DIRECTORY if path.is_dir() else syncer_settings.KUBECONFIG): str(path),
             syncer_settings.KEY_FILE: str(line.folder / f"{cluster}.key"),
-            syncer_settings.QUIET: "0.1",
+            syncer_settings.QUIET: str(quiet),
             syncer_settings.HEARTBEAT: str(heartbeat),
         }
         line.processes.define(f"syncer {cluster}", ["syncer"], {setting.name: value for setting, value in said.items()})

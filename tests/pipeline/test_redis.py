@@ -61,6 +61,54 @@ def test_what_happens_while_redis_is_away_arrives_when_it_is_back(tmp_path):
         } <= set(line.proposed(SHOP))
 
 
+def test_a_redis_that_was_restarted_empty_is_asked_again_by_everybody(tmp_path):
+    west, east = _clusters(tmp_path)
+    with pipeline(tmp_path, {"west": west, "east": east}, heartbeat=1) as line:
+        _export_proposals_are_open(line)
+        line.broker.restart()
+        line.wait_for(lambda: all(map(line.heard, line.clusters)) and not line.inbox.marked(), "both to be heard")
+        # Nobody rings: beat alone makes the worker look, on a connection that broke.
+        line.approve(BANK, ring=False)
+
+        def looked() -> bool:
+            return (line.inbox.seen() or "").startswith(f"{line.remote().fingerprint} ")
+
+        line.wait_for(looked, "the worker to look by itself")
+
+
+def test_connections_that_break_again_and_again_lose_nothing(tmp_path):
+    west, east = _clusters(tmp_path)
+    with pipeline(tmp_path, {"west": west, "east": east}, heartbeat=1) as line, line.broker.client() as tests:
+        _export_proposals_are_open(line)
+        for port in range(9000, 9006):
+            west.put("shop/cart", port=port)
+            east.put(f"bank/ledger-{port}")
+            for client in tests.client_list():
+                if client["user"] != "tests":
+                    tests.client_kill_filter(_id=client["id"])
+            line.wait_for(lambda: line.heard("west"), "somebody to be heard")
+        line.wait_until_settled(120)
+        assert "Traceback" not in line.processes.log("receive")
+
+
+def test_a_redis_that_is_full_takes_nothing_and_loses_nothing(tmp_path):
+    west, east = _clusters(tmp_path)
+    with pipeline(tmp_path, {"west": west, "east": east}, heartbeat=1) as line, line.broker.client() as tests:
+        _export_proposals_are_open(line)
+        before = line.refs()
+        tests.config_set("maxmemory-policy", "noeviction")
+        tests.config_set("maxmemory", 1)
+        west.put("shop/cart", port=9090)
+        east.put("bank/ledger", account="ledger-v2")
+        line.wait_for(lambda: "maxmemory" in line.processes.log("syncer west"), "the syncer to be told")
+        assert before == line.refs()
+        tests.config_set("maxmemory", 0)
+        line.wait_until_settled(120)
+        assert {SHOP, BANK} == set(line.branches())
+        assert before.keys() == line.refs().keys()
+        assert all(before[f"refs/heads/{name}"] != line.refs()[f"refs/heads/{name}"] for name in (SHOP, BANK))
+
+
 def _export_proposals_are_open(line: Pipeline) -> None:
     for name in line.clusters:
         line.approve(line.opened(f"peermesh/clusters/{name}"))

@@ -30,8 +30,8 @@ from tests.syncer.logs import wait_until_logged
 from workers.admission import admit
 
 ACL = """
-user syncer-west on >canary resetkeys resetchannels -@all +lpush +ping +client|setinfo %W~peermesh:observations.west
-user silent on >canary resetkeys resetchannels -@all +ping +client|setinfo
+user syncer-west on >canary resetkeys resetchannels -@all +lpush +ping %W~peermesh:observations.west
+user silent on >canary resetkeys resetchannels -@all +ping
 user default off
 """
 QUEUE = "peermesh:observations.west"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from workers.cli import look, review, run, start
+from workers.cli import doctor, look, redis, review, run, start
 from workers.cli.exits import Commands
 from workers.cli.screen import WIDTH
 
@@ -32,5 +32,5 @@ def main() -> None:
     """Services of one Istio mesh, callable in others, through reviewed changes in Git."""
 
 
-for _command in (*start.COMMANDS, *look.COMMANDS, *review.COMMANDS, *run.COMMANDS):
+for _command in (*start.COMMANDS, *redis.COMMANDS, *look.COMMANDS, *review.COMMANDS, *doctor.COMMANDS, *run.COMMANDS):
     main.add_command(_command)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from syncer.protocol.errors import Rejected
+from workers.acl import syncer_user
 from workers.cli.cluster_file import text_of, with_key
 from workers.cli.delivery import cluster_files
+from workers.cli.delivery.redis import USERS, with_password, with_users
 from workers.cli.rendered import valid_tree
 from workers.documents import paths
 from workers.documents.kinds import Cluster
@@ -17,8 +19,10 @@ from workers.folder import read_folder, write_folder
 from workers.tree import Changes, Files, FilesInMemory, apply
 
 
-def add_cluster(folder: Path, cluster: Cluster) -> list[str]:
+def add_cluster(folder: Path, cluster: Cluster, *, remote: str, password: str = "") -> list[str]:
     """Write the files of a new cluster; returns their paths.
+
+    `remote`: where reconcilers fetch the repository from; `password`: digest of that of its user in Redis.
 
     Raises:
         Rejected: the mesh isn't valid, or wouldn't be with it; the cluster is there already.
@@ -30,9 +34,11 @@ def add_cluster(folder: Path, cluster: Cluster) -> list[str]:
         raise Rejected("Exists", "this cluster is there already", subject=path, remedy="Edit the file.")
     document = {path: text_of(cluster).encode()}
     tree = valid_tree(_with_changes(files, document))
-    delivery = cluster_files(tree.mesh, tree.clusters[cluster.name])
+    delivery = cluster_files(tree.mesh, tree.clusters[cluster.name], remote=remote)
     # What people put there before the cluster was added stays theirs.
     changes = document | {path: data for path, data in delivery.items() if files.blob(path) is None}
+    users = with_users(files.read(USERS).decode() if files.blob(USERS) is not None else "", [syncer_user(cluster.name)])
+    changes[USERS] = (with_password(users, syncer_user(cluster.name), password) if password else users).encode()
     write_folder(folder, changes)
     return sorted(changes)
 

@@ -57,8 +57,7 @@ def heard(redis_url: str | None) -> Heard | None:
         return None
     inbox = RedisInbox(Secret(redis_url))
     try:
-        newest = {cluster: observation.observed_at for cluster, observation in _newest(inbox).items()}
-        return Heard(observed_at=newest, refusals=inbox.refusals(), said=inbox.said())
+        return Heard(observations=_newest(inbox), refusals=inbox.refusals(), said=inbox.said())
     except PeermeshError as error:
         warn(str(error))
         return None

@@ -37,6 +37,13 @@ REDIS: Final = click.option(
     metavar="URL",
     help="Adds what only Redis has: when clusters were last heard, and why something waits.",
 )
+PASSWORD_FILE: Final = click.option(
+    "--password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A new file outside the repository for the new password. Default: it is shown, once.",
+)
+FINISH: Final = click.option("--finish", is_flag=True, help="Only the newest password counts from now on.")
 EXIT_CODE: Final = click.option("--exit-code", is_flag=True, help="End with 2 if there is something to do.")
 
 

@@ -67,6 +67,12 @@ Examples:
     help="Labels of the gateway's pods. Default: istio=eastwestgateway. Repeatable.",
 )
 @click.option("--gateway-port", type=click.IntRange(1, 65535), default=15443, show_default=True, help="Its port.")
+@click.option(
+    "--remote",
+    metavar="URL",
+    help="Where Flux and Argo CD fetch the repository from. Default: origin of the checkout, without its password.",
+)
+@options.PASSWORD_FILE
 def add(
     *,
     name: str,
@@ -79,12 +85,17 @@ def add(
     gateway_namespace: str,
     selector: tuple[str, ...],
     gateway_port: int,
+    remote: str | None,
+    password_file: Path | None,
 ) -> None:
     """Add a cluster to the mesh.
 
-    Writes mesh/clusters/NAME.yaml, and in delivery/clusters/NAME/ what its syncer needs.
+    Writes mesh/clusters/NAME.yaml, and in delivery/ what its syncer needs and what applies clusters/NAME/ there.
     """
+    from workers.acl import password_digest, syncer_user
+    from workers.cli.delivery.origin import PLACEHOLDER, origin_of, reconcilers_url
     from workers.cli.joining import add_cluster
+    from workers.cli.passwords import check_file, hand_over, new_password, write_password
     from workers.documents.kinds import Cluster, ClusterSpec, GatewaySettings, NameAndLabels
 
     gateway = GatewaySettings(
@@ -95,10 +106,19 @@ def add(
     )
     spec = ClusterSpec(network=network, trust_domain=trust_domain, locality=locality, gateway=gateway)
     metadata = NameAndLabels(name=name, labels=options.pairs(labels, "--label"))
-    written = add_cluster(Path(repo), Cluster(metadata=metadata, spec=spec))
+    url = reconcilers_url(remote) if remote else origin_of(Path(repo))
+    check_file(password_file, Path(repo))
+    password = new_password()
+    digest = password_digest(password)
+    written = add_cluster(Path(repo), Cluster(metadata=metadata, spec=spec), remote=url or PLACEHOLDER, password=digest)
+    write_password(password_file, password)
     for path in written:
         say(f"wrote {path}")
-    _say_commit(repo, written, f"Add cluster {name}")
+    if url is None:
+        say("The checkout has no origin that a cluster could fetch from. Put the URL of the repository into")
+        say(f"delivery/flux/{name}/ and delivery/argocd/ in place of {PLACEHOLDER}.")
+    say_commit(repo, written, f"Add cluster {name}")
+    hand_over(syncer_user(name), password, password_file)
     say(f"Then start its syncer (delivery/clusters/{name}/README.md), and let the mesh trust the key that it logs:")
     say(f"  peermesh cluster trust {name} KEY --repo {shlex.quote(repo)}")
 
@@ -124,10 +144,35 @@ def trust(name: str, key: str, repo: str) -> None:
         say(f"{name}: this key is trusted already.")
         return
     say(f"wrote {path}")
-    _say_commit(repo, [path], f"Trust the key of {name}'s syncer")
+    say_commit(repo, [path], f"Trust the key of {name}'s syncer")
 
 
-def _say_commit(repo: str, written: list[str], message: str) -> None:
+@cluster.command(
+    epilog="""\b
+Examples:
+  peermesh cluster password west                       shown once
+  peermesh cluster password west --password-file ../west
+  peermesh cluster password west --finish              once its syncer has the new one"""
+)
+@click.argument("name")
+@options.FOLDER
+@options.PASSWORD_FILE
+@options.FINISH
+def password(name: str, repo: str, password_file: Path | None, *, finish: bool) -> None:
+    """Change the password of a cluster's Redis user.
+
+    Writes a digest into delivery/redis/users.acl; the old password counts until --finish.
+    """
+    from workers.acl import syncer_user
+    from workers.cli.passwords import check_cluster
+    from workers.cli.redis import change_password
+
+    check_cluster(Path(repo), name)
+    change_password(repo, syncer_user(name), password_file, finish=finish)
+
+
+def say_commit(repo: str, written: list[str], message: str) -> None:
+    """Say how what was written gets to main."""
     folders = sorted({path.partition("/")[0] for path in written}) if len(written) > 1 else written
     git = "git" if repo == "." else f"git -C {shlex.quote(repo)}"
     say("Commit what was written, and bring it to main:")

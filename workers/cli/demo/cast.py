@@ -5,6 +5,7 @@ Knows their environments. Knows no story.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ from syncer.protocol.secret import Secret
 from workers import settings
 from workers.acl import BORDER, WORKER, acl_lines, syncer_user
 from workers.broker import SWEEP, WORK, celery_app
-from workers.cli.demo.processes import Processes
 from workers.cli.demo.site import CLUSTERS, MESH, Site
+from workers.cli.processes import Processes, peermesh
 from workers.embedded import embedded
 
 
@@ -55,20 +56,25 @@ def brokers(redis_url: str | None) -> Iterator[Brokers]:
 
 def enter(site: Site, told: Brokers, running: Processes) -> None:
     """Start all of them."""
-    running.start(
+
+    def start(name: str, command: str, environment: dict[str, str]) -> None:
+        running.start(name, peermesh(command), {**os.environ, **environment})
+
+    start(
         "worker",
-        ["worker"],
+        "worker",
         {
             settings.BROKER.name: told.worker.reveal(),
             settings.REPO.name: str(site.remote),
             settings.COPY.name: str(site.folder / "copy"),
+            settings.PUSHES.name: "600",  # nobody else's server is pushed to
         },
     )
-    running.start("receive", ["receive"], {settings.BORDER_BROKER.name: told.border.reveal()})
+    start("receive", "receive", {settings.BORDER_BROKER.name: told.border.reveal()})
     for cluster in CLUSTERS:
-        running.start(
+        start(
             f"syncer {cluster}",
-            ["syncer"],
+            "syncer",
             {
                 syncer_settings.MESH.name: MESH,
                 syncer_settings.CLUSTER.name: cluster,

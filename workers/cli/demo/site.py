@@ -81,7 +81,7 @@ def build(folder: Path) -> Site:
     write_template(site.checkout, MESH)
     for name, region in CLUSTERS.items():
         spec = ClusterSpec(network=name, trust_domain=f"{name}.shop.example", locality=region)
-        add_cluster(site.checkout, Cluster(metadata=NameAndLabels(name=name), spec=spec))
+        add_cluster(site.checkout, Cluster(metadata=NameAndLabels(name=name), spec=spec), remote=site.remote.as_uri())
         trust_key(site.checkout, name, signing_key(site.key_file(name)).public)
     run_git(folder, "init", "--quiet", "--bare", "--initial-branch=main", site.remote.name)
     run_git(site.checkout, "init", "--quiet", "--initial-branch=main")

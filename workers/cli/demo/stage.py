@@ -9,13 +9,14 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, TypeVar
 
 from rich.text import Text
 
 from workers.check import check
 from workers.cli.demo.cast import Bell
-from workers.cli.demo.processes import Processes
+from workers.cli.processes import Processes
 from workers.cli.screen import say_item
 from workers.forge.git import approve
 from workers.git import GitRepository
@@ -32,11 +33,31 @@ _MOVED: Final = re.compile(r"pushed |merged |closed ")
 """What else the worker says after `; `, `peermesh status` and the proposals say, too."""
 
 
+class Log:
+    """What the processes write: kept in a file for each, and told once."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._news: list[tuple[str, str]] = []
+
+    def __call__(self, name: str, line: str) -> None:
+        with (self._folder / f"{name.replace(' ', '-')}.log").open("a") as log:
+            log.write(f"{line}\n")
+        self._news.append((line, name))
+
+    def news(self) -> list[tuple[str, str]]:
+        """Lines since the last call, each with who wrote it, in the order of their time stamps."""
+        news, self._news = sorted(self._news), []
+        return news
+
+
 class Stage:
     """The running processes and the repository, as one person in front of a terminal has them."""
 
-    def __init__(self, running: Processes, repository: GitRepository, bell: Bell) -> None:
+    def __init__(self, running: Processes, log: Log, repository: GitRepository, bell: Bell) -> None:
         self._running = running
+        self._log = log
         self._repository = repository
         self._bell = bell
 
@@ -76,7 +97,8 @@ class Stage:
 
     def tell_events(self) -> None:
         """What the processes wrote since the last time, in order, without what is of no interest here."""
-        for line, name in sorted((line, name) for name, line in self._running.news()):
+        self._running.listen()
+        for line, name in self._log.news():
             event = _EVENT.fullmatch(line)
             if event is None:
                 say_item(_who(name), Text(line, style="yellow"))

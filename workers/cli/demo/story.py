@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from rich.text import Text
 
 from workers.cli.checkout import run_git
 from workers.cli.demo.cast import Bell, brokers, enter
-from workers.cli.demo.processes import processes
 from workers.cli.demo.site import CLUSTERS, PERSON, Site, build
-from workers.cli.demo.stage import Stage
+from workers.cli.demo.stage import Log, Stage
 from workers.cli.exits import Exit
 from workers.cli.explain_text import show_explanation
+from workers.cli.processes import interruptible, processes
 from workers.cli.proposal_text import show_proposal
 from workers.cli.rendered import valid_tree
 from workers.cli.screen import say, say_indented
@@ -38,13 +34,14 @@ def tell(*, keep: bool, redis_url: str | None) -> int:
     """Play it; with `keep` go on afterwards until Ctrl-C. Returns the exit code."""
     began = time.monotonic()
     site = build(Path(tempfile.mkdtemp(prefix="peermesh-demo-")))
-    with _ended_by_sigterm(), brokers(redis_url) as told, processes(site.logs) as running:
+    log = Log(site.logs)
+    with interruptible(), brokers(redis_url) as told, processes(log) as running:
         _chapter("Three clusters, and a repository between them")
         say_indented(f"{site.folder}/manifests/{{{','.join(CLUSTERS)}}}: directories that stand for clusters", 2)
         say_indented(f"{site.remote}: the mesh repository, with nothing but the names of its clusters", 2)
         enter(site, told, running)
         with open_repository(str(site.remote), author=PERSON) as repository:
-            stage = Stage(running, repository, Bell(told.worker))
+            stage = Stage(running, log, repository, Bell(told.worker))
             _first_exports(stage)
             _change(stage, site)
             _withdrawal(stage, site)
@@ -161,17 +158,3 @@ def _chapter(title: str) -> None:
 def _program() -> str:
     """How the reader can call what they just called."""
     return "peermesh" if shutil.which("peermesh") else os.path.relpath(sys.argv[0])
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that whatever was started is ended."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
