@@ -70,7 +70,7 @@ class Deprived:
             self._use_all()
             self._used = time.monotonic()
         log = self._tests.acl_log()
-        return any(entry["username"] == self.user and objects(entry["object"]) for entry in log)
+        return any(entry["username"] == self.user and objects(str(entry["object"])) for entry in log)
 
     def _use_all(self) -> None:
         self._stuck_message()
