@@ -8,18 +8,18 @@ forge's API; they are arguments.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from syncer.protocol.errors import HumanNeeded, Transient
+from syncer.protocol.names import HostName
 from workers.branches import EMPTY_FOR, Moves, empty, moves, rejected_after
 from workers.budget import Budget
 from workers.difference import difference
 from workers.documents import paths
 from workers.documents.kinds import Fact
-from workers.guard import losses
+from workers.guard import Gone, losses
 from workers.outside import CommitId, Forges, Inbox, Lost, Outcome, Remote, Repository, Update
 from workers.plan import Plan, plan
 from workers.proposal import Proposal
@@ -119,10 +119,7 @@ def _flush(worker: _Worker, forges: Forges) -> tuple[FlushReport, str | None]:
     """The report, and what was seen; None: what was marked stays so."""
     remote = worker.repository.fetch()
     lost = [entry for entry in worker.inbox.lost() if worker.now - entry.at < LOST_FOR]
-    gone = Counter[str]()
-    for entry in lost:
-        gone[entry.cluster] += entry.hosts
-    situation = situation_of(remote, forges, worker.inbox.newest(), worker.warm, gone)
+    situation = situation_of(remote, forges, worker.inbox.newest(), worker.warm, gone_by(lost))
     worker.inbox.set_border_keys(situation.border_keys)
     seen = seen_of(remote, situation.fingerprint)
     if remote.paused is not None:
@@ -163,6 +160,14 @@ def _report(
     )
 
 
+def gone_by(lost: Iterable[Lost]) -> Gone:
+    """The hosts that each cluster lost."""
+    hosts: dict[str, frozenset[HostName]] = {}
+    for entry in lost:
+        hosts[entry.cluster] = hosts.get(entry.cluster, frozenset()).union(entry.hosts)
+    return hosts
+
+
 def _lost(situation: Situation, planned: Plan, merged: Collection[str], now: datetime) -> list[Lost]:
     """What clusters lose by what nobody but the robot merged."""
     tree = situation.tree
@@ -172,8 +177,10 @@ def _lost(situation: Situation, planned: Plan, merged: Collection[str], now: dat
     if not facts:
         return []
     after = reach(tree.with_facts(tree.facts.with_changes(facts)), (tree, planned.before))
-    counts = Counter(loss.provider for loss in losses(difference(planned.before, after)))
-    return [Lost(cluster=cluster, at=now, hosts=hosts) for cluster, hosts in sorted(counts.items())]
+    hosts: dict[str, set[HostName]] = {}
+    for loss in losses(difference(planned.before, after)):
+        hosts.setdefault(loss.provider, set()).add(loss.host)
+    return [Lost(cluster=cluster, at=now, hosts=tuple(sorted(found))) for cluster, found in sorted(hosts.items())]
 
 
 def _said(planned: Plan) -> dict[str, str]:

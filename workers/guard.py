@@ -6,7 +6,6 @@ observations, branches or rendering.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,6 +15,9 @@ from workers.documents import kinds, paths
 from workers.ground import Ground
 from workers.reach import Reach, reach
 from workers.tree import FactChanges
+
+Gone = Mapping[str, frozenset[HostName]]
+"""The hosts that each provider lost lately by what the robot merged by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -52,25 +54,27 @@ def _lost_providers(way: WayChange) -> set[str]:
     }
 
 
-def too_many(
-    found: Iterable[Loss], before: Reach, guard: kinds.Guard, gone: Mapping[str, int] | None = None
-) -> frozenset[str]:
+def too_many(found: Iterable[Loss], before: Reach, guard: kinds.Guard, gone: Gone | None = None) -> frozenset[str]:
     """The providers whose losses are held: more than `atMost`, or more than `share` of what they provide.
 
-    `gone`: what each lost lately without a person, which counts with it, so that drip counts like flood.
+    What is `gone` counts with it, so that drip counts like flood; a host that came back and goes again counts once.
     """
-    gone = gone or {}
-    lost = Counter(loss.provider for loss in found)
+    lost: dict[str, set[HostName]] = {}
+    for loss in found:
+        lost.setdefault(loss.provider, set((gone or {}).get(loss.provider, ()))).add(loss.host)
     if not lost:
         return frozenset()
-    provides = Counter(provider for host in before.values() for provider in host.providers())
-    counts = {provider: (count + gone.get(provider, 0), gone.get(provider, 0)) for provider, count in lost.items()}
+    provides = {provider: set(hosts) for provider, hosts in (gone or {}).items()}
+    for name, host in before.items():
+        for provider in host.providers():
+            provides.setdefault(provider, set()).add(name)
     return frozenset(
-        provider
-        for provider, (count, was) in counts.items()
-        if count > guard.at_most
-        or (provides[provider] + was >= guard.from_ and count > guard.share * (provides[provider] + was))
+        provider for provider, hosts in lost.items() if _is_too_much(len(hosts), len(provides[provider]), guard)
     )
+
+
+def _is_too_much(lost: int, provides: int, guard: kinds.Guard) -> bool:
+    return lost > guard.at_most or (provides >= guard.from_ and lost > guard.share * provides)
 
 
 def causes(found: Iterable[Loss], changes: FactChanges) -> frozenset[str]:
@@ -97,11 +101,10 @@ def held(
     ground: Ground,
     changes: FactChanges,
     held_before: FactChanges,
-    gone: Mapping[str, int] | None = None,
+    gone: Gone | None = None,
 ) -> frozenset[str]:
     """The changed facts (paths) that are kept back when `changes` are made on `ground`; `before` is the reach of main.
 
-    `gone`: how many hosts each provider lost lately by what the robot merged by itself.
     What was held before stays held for as long as it would be a loss. What is held may make something else a loss (an
     older export that stays pushes a new one out), so it is looked at again until nothing is added.
     """

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
-from syncer.protocol.names import Namespace, ServiceKey, ServiceName, is_label
+from syncer.protocol.names import HostName, Namespace, ServiceKey, ServiceName, is_label
 from syncer.protocol.observation import Observation, ObservedGateway
 from syncer.protocol.offer import EXPORTS_NOTHING, GATEWAY, Offer, Refused
 from workers.accept import Unacceptable, accept, accept_foreign, accept_gateway, is_key
@@ -46,14 +46,14 @@ class Memory:
     """What the repository remembers beside main.
 
     `branches`: the facts that open branches of the robot propose, by branch; `rejected`: facts that people refused or
-    took back; `distrusted`: clusters whose newest observation no key on main verifies; `gone`: how many hosts each
+    took back; `distrusted`: clusters whose newest observation no key on main verifies; `gone`: the hosts that each
     cluster lost in the last hour by what the robot merged by itself.
     """
 
     branches: Mapping[str, FactChanges] = field(default_factory=dict)
     rejected: RejectedFacts = frozenset()
     distrusted: frozenset[str] = frozenset()
-    gone: Mapping[str, int] = field(default_factory=dict)
+    gone: Mapping[str, frozenset[HostName]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NewType, Protocol
 
+from syncer.protocol.names import HostName
 from syncer.protocol.secret import Secret
 from workers.documents.kinds import Forge as ForgeSettings
 from workers.tree import BlobChange, Changes, Files, RejectedFacts
@@ -226,11 +227,11 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Lost:
-    """How many hosts a cluster lost by what the robot merged by itself at a time."""
+    """The hosts that a cluster lost by what the robot merged by itself at a time."""
 
     cluster: str
     at: datetime
-    hosts: int
+    hosts: tuple[HostName, ...]
 
 
 class Inbox(Protocol):

@@ -17,6 +17,7 @@ from workers.documents import paths
 from workers.documents.kinds import Document
 from workers.documents.reading import Invalid, read
 from workers.ground import Known
+from workers.guard import Gone
 from workers.outside import BorderKeys, Branch, Forge, Forges, Kept, Remote
 from workers.plan import Memory, frozen_namespaces
 from workers.tree import BlobId, FactChanges, Tree, mesh_of, read_tree
@@ -60,7 +61,7 @@ class Situation:
 
 
 def situation_of(
-    remote: Remote, forges: Forges, kept: Mapping[str, Kept], warm: Warm, gone: Mapping[str, int] | None = None
+    remote: Remote, forges: Forges, kept: Mapping[str, Kept], warm: Warm, gone: Gone | None = None
 ) -> Situation:
     """The situation after a fetch. `gone`: as `workers.plan.Memory` has it.
 
@@ -131,7 +132,7 @@ def memory_of(
     *,
     closed: frozenset[str] = frozenset(),
     distrusted: frozenset[str] = frozenset(),
-    gone: Mapping[str, int] | None = None,
+    gone: Gone | None = None,
 ) -> Memory:
     """What a repository remembers beside main. `documents`: those that were read before, by blob."""
     branches = {

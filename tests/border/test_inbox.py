@@ -11,6 +11,7 @@ import redis
 
 from syncer.protocol.errors import HumanNeeded, Transient
 from syncer.protocol.message import KEY_PREFIX, queue
+from syncer.protocol.names import HostName
 from syncer.protocol.secret import Secret
 from tests.servers.valkey import Valkey, valkey
 from tests.simulator.inbox import MemoryInbox
@@ -169,9 +170,11 @@ def test_when_to_look_again_comes_back_and_can_be_taken_back(inbox):
 def test_the_budget_of_pushes_and_what_was_lost_come_back(inbox):
     assert (None, ()) == (inbox.budget(), inbox.lost())
     inbox.set_budget(NOW)
-    inbox.set_lost([Lost(cluster="west", at=NOW, hosts=2)])
-    inbox.set_lost([*inbox.lost(), Lost(cluster="east", at=NOW, hosts=1)])
-    kept = (Lost(cluster="west", at=NOW, hosts=2), Lost(cluster="east", at=NOW, hosts=1))
+    kept = (
+        Lost(cluster="west", at=NOW, hosts=(HostName("a"), HostName("b"))),
+        Lost(cluster="east", at=NOW, hosts=(HostName("c"),)),
+    )
+    inbox.set_lost(kept)
     assert (NOW, kept) == (inbox.budget(), inbox.lost())
 
 

@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+import redis
 
 from syncer.protocol.errors import Rejected
 from syncer.protocol.secret import Secret
 from tests.cli.calls import call, done, files_in
+from tests.servers.valkey import Valkey, valkey
 from workers.acl import BORDER, WEBHOOK, WORKER, acl_lines, rights, syncer_user
 from workers.cli.delivery.redis import USERS, digests_of, with_newest_password, with_password, with_users
 
@@ -55,6 +57,22 @@ def test_a_password_is_changed_with_both_of_them_in_between():
     finished = with_newest_password(both, WEST)
     assert ("2",) == digests_of(finished, WEST)
     assert finished == with_newest_password(finished, WEST)
+
+
+def test_a_real_server_lets_both_in_meanwhile_and_the_older_one_no_longer():
+    text = with_password(with_users("", [WEST]), WEST, digest("old"))
+    both = with_password(text, WEST, digest("new"))
+    for acl, let_in in ((text, ["old"]), (both, ["old", "new"]), (with_newest_password(both, WEST), ["new"])):
+        with valkey(acl=acl) as server:
+            assert let_in == [word for word in ("old", "new") if enters(server, word)]
+
+
+def enters(server: Valkey, password: str) -> bool:
+    with redis.Redis.from_url(server.redis_url_for(WEST, password)) as client:
+        try:
+            return bool(client.ping())
+        except redis.AuthenticationError:
+            return False
 
 
 def test_nothing_is_finished_that_was_not_begun():

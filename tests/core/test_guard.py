@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncer.protocol.names import HostName
 from syncer.protocol.observation import Foreign
 from tests.meshes import NEWER, OLD, cluster, export, facts, key, port, tree_of, with_exports, without_exports
 from workers.difference import difference
@@ -123,4 +124,11 @@ def test_what_went_without_a_person_counts_with_what_goes_now(provided, withdraw
     before = tree_of(*CLUSTERS, *(export(name, "west") for name in names))
     after = without_exports(before, *((name, "west") for name in names[:withdrawn]))
     found = losses(difference(reach(before), reach(after)))
-    assert held == ("west" in too_many(found, reach(before), Guard(), {"west": gone}))
+    hosts = frozenset(HostName(f"gone{number}.s.mesh.internal") for number in range(gone))
+    assert held == ("west" in too_many(found, reach(before), Guard(), {"west": hosts}))
+
+
+def test_a_host_that_came_back_and_goes_again_counts_once():
+    before = tree_of(*CLUSTERS, export("s/x", "west"))
+    found = losses(difference(reach(before), reach(without_exports(before, ("s/x", "west")))))
+    assert too_many(found, reach(before), Guard(), {"west": frozenset(loss.host for loss in found)}) == set()

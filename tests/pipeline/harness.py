@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -38,7 +37,7 @@ from workers.broker import SWEEP, WORK, celery_app
 from workers.check import check
 from workers.cli import main, planning
 from workers.documents import paths
-from workers.flush import LOST_FOR
+from workers.flush import LOST_FOR, gone_by
 from workers.forge.git import approve
 from workers.git import Access, GitRepository
 from workers.inbox import RedisInbox
@@ -202,12 +201,11 @@ class Pipeline:
         observed = {name: planning._observation(tree, name, state) for name, state in states.items()}
         automatic = frozenset(tree.mesh.spec.approval.automatic)
         lost = [entry for entry in self.inbox.lost() if datetime.now(UTC) - entry.at < LOST_FOR]
-        gone = Counter(entry.cluster for entry in lost for _ in range(entry.hosts))
         return plan(
             tree,
             remote.files,
             observed,
-            memory_of(remote, {}, gone=gone),
+            memory_of(remote, {}, gone=gone_by(lost)),
             merges=lambda proposal: automatic.issuperset(proposal.classes),
         )
 

@@ -2,6 +2,9 @@
 
 Knows how a process is started, listened to and ended, with whatever it started. Knows nothing of what they do. One
 thread does all of it, so a process may be told at its start to end with this one.
+
+Not a library: honcho ends all when one ends, circus and supervisor are daemons with files of their own, and none of
+them ends what a killed process left in another session, as git is.
 """
 
 from __future__ import annotations

@@ -19,7 +19,12 @@ _USERS: Final = {"border": "peermesh-border", "worker": "peermesh-worker", "webh
 """As `workers.acl` has them; importing that takes as long as Celery does."""
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    epilog="""\b
+Example:
+  peermesh redis password worker --password-file ../worker""",
+)
 def redis() -> None:
     """Say who may do what in the mesh's Redis."""
 

@@ -91,9 +91,9 @@ def webhook() -> int:
 @click.command(
     epilog="""\b
 Examples:
-  peermesh up --repo https://git.example/mesh.git --cluster west=context:kind-west --cluster east=context:kind-east
-  PEERMESH_GIT_USER=peermesh PEERMESH_GIT_PASSWORD_FILE=git-token PEERMESH_BROKER_URL=rediss://redis.example:6380/0 \\
-    peermesh up --repo https://git.example/mesh.git --cluster west=manifests/west --state /var/lib/peermesh
+  peermesh up --repo mesh.git --cluster west=context:kind-west --cluster east=context:kind-east
+  PEERMESH_GIT_USER=peermesh PEERMESH_GIT_PASSWORD_FILE=token peermesh up --state /srv/peermesh \\
+    --repo https://git.example/mesh.git --cluster west=manifests/west
 
 \b
 Settings of the worker (Git, forge) are those of `peermesh worker`: see docs/reference.md.

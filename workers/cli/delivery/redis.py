@@ -57,9 +57,9 @@ peermesh writes the lines of its own users whole; users of yours on other lines 
 Redis reads the file at its start and knows no comments in it.
 
 ```
-peermesh redis password border --password-file border     the password of `receive`; a file outside this repository
-peermesh redis password worker --password-file worker     that of `worker`; so for `webhook`
-peermesh cluster password NAME --password-file NAME       that of a cluster's syncer; `cluster add` made the first one
+peermesh redis password border --password-file ../border  the password of `receive`; a file outside this repository
+peermesh redis password worker --password-file ../worker  that of `worker`; so for `webhook`
+peermesh cluster password NAME --password-file ../NAME    that of a cluster's syncer; `cluster add` made the first one
 peermesh redis users                                      after an upgrade: every user gets what this version needs
 ```
 
