@@ -208,7 +208,7 @@ def _decide(worker: _Worker, situation: Situation, in_push: frozenset[str]) -> _
     since = worker.inbox.since(sorted(empty(planned, remote)), worker.now)
     return _Decided(
         planned=planned,
-        moves=moves(planned, remote, since, situation.closed, worker.now, worker.warm.behind),
+        moves=moves(planned, remote, since, situation.closed, worker.now, _behind(worker, remote)),
         rejected=rejected_after(remote, situation.closed),
         when=max((said.observed_at for said in situation.observations.values()), default=remote.main_time),
         due=tuple(at + EMPTY_FOR for at in since.values()),
@@ -266,8 +266,16 @@ def _show(
     showed = show(forge, shown, what, closed, worker.now)
     fit = mergeable([one for one in shown if one.branch not in showed.troubles], remote, written.commits, automatic)
     merged = merge(forge, fit, worker.now)
-    worker.warm.behind = set(merged.behind)
+    worker.warm.behind = merged.behind
     return replace(merged, troubles={**showed.troubles, **merged.troubles}, due=(*showed.due, *merged.due))
+
+
+def _behind(worker: _Worker, remote: Remote) -> frozenset[str]:
+    """Branches to make again on the newest main; not those that another worker made again meanwhile."""
+    branches = remote.branches
+    return frozenset(
+        name for name, head in worker.warm.behind.items() if name in branches and branches[name].head == head
+    )
 
 
 def _ref(branch: str) -> str:

@@ -29,12 +29,12 @@ WAITS: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Showed:
-    """`merged`: branches that the forge merged; `behind`: those that it wants on the newest main first; `troubles`:
-    what people must know, by branch; `due`: when to look again.
+    """`merged`: branches that the forge merged; `behind`: heads, by branch, that it wants on the newest main first;
+    `troubles`: what people must know, by branch; `due`: when to look again.
     """
 
     merged: tuple[str, ...] = ()
-    behind: frozenset[str] = frozenset()
+    behind: Mapping[str, CommitId] = field(default_factory=dict)
     troubles: Mapping[str, str] = field(default_factory=dict)
     due: tuple[datetime, ...] = ()
 
@@ -97,7 +97,7 @@ def mergeable(
 def merge(forge: Forge, fit: Iterable[Shown], now: datetime) -> Showed:
     """Ask the forge to merge these. Raises Transient, HumanNeeded."""
     merged: list[str] = []
-    behind: set[str] = set()
+    behind: dict[str, CommitId] = {}
     troubles: dict[str, str] = {}
     due: list[datetime] = []
     for shown in fit:
@@ -111,8 +111,8 @@ def merge(forge: Forge, fit: Iterable[Shown], now: datetime) -> Showed:
         else:
             due.append(now + SOON)
         if answer.status == "behind":
-            behind.add(shown.branch)
-    return Showed(merged=tuple(merged), behind=frozenset(behind), troubles=troubles, due=tuple(due))
+            behind[shown.branch] = shown.head
+    return Showed(merged=tuple(merged), behind=behind, troubles=troubles, due=tuple(due))
 
 
 def _merged(forge: Forge, shown: Shown) -> Merging:

@@ -18,7 +18,7 @@ from workers.documents.kinds import Document
 from workers.documents.reading import Invalid, read
 from workers.ground import Known
 from workers.guard import Gone
-from workers.outside import BorderKeys, Branch, Forge, Forges, Kept, Remote
+from workers.outside import BorderKeys, Branch, CommitId, Forge, Forges, Kept, Remote
 from workers.plan import Memory, frozen_namespaces
 from workers.tree import BlobId, FactChanges, Tree, mesh_of, read_tree
 
@@ -27,13 +27,13 @@ from workers.tree import BlobId, FactChanges, Tree, mesh_of, read_tree
 class Warm:
     """What a worker keeps between flushes; losing it costs time only.
 
-    `behind`: branches that the forge doesn't merge before they are made again on the newest main.
+    `behind`: heads, by branch, that the forge doesn't merge before they are made again on the newest main.
     """
 
     known: Known = field(default_factory=Known)
     documents: dict[BlobId, Document] = field(default_factory=dict)
     unpacked: dict[str, tuple[bytes, Observation]] = field(default_factory=dict)
-    behind: set[str] = field(default_factory=set)
+    behind: Mapping[str, CommitId] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
