@@ -36,6 +36,15 @@ _THOROUGH: Final = 100
 """Of so many rests with something to freeze one looks through everything."""
 
 
+_SCHEDULE: Final = {
+    SWEEP: {
+        "task": SWEEP,
+        "schedule": SWEEP_SECONDS,
+        "options": {"queue": WORK, "declare": [], "expires": SWEEP_SECONDS},
+    }
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Centre:
     """What the tasks work with: the inbox, and the use-cases with their adapters plugged in.
@@ -57,13 +66,7 @@ def inner_app(settings: Settings, make: Callable[[Settings], Centre]) -> Celery:
         task_time_limit=HARD_LIMIT,
         # Seconds until a task whose process was killed is given back.
         worker_lost_wait=1,
-        beat_schedule={
-            SWEEP: {
-                "task": SWEEP,
-                "schedule": SWEEP_SECONDS,
-                "options": {"queue": WORK, "declare": [], "expires": SWEEP_SECONDS},
-            }
-        },
+        beat_schedule=_SCHEDULE,
     )
     # A connection or an open repository doesn't survive the fork of Celery's pool.
     centre = functools.cache(functools.partial(make, settings))
