@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.e2e import build
 
-_READY_SECONDS = 90
+_READY_SECONDS = 180
 
 
 class Certificates:
