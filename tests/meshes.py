@@ -18,9 +18,11 @@ from syncer.protocol.offer import Port
 from workers.conflict import age
 from workers.documents import kinds, paths
 from workers.documents.kinds import Cluster, ClusterFacts, Document, Export, Host, Mesh
+from workers.documents.strict import Name
+from workers.documents.trust import ClusterTrust, MeshTrust, PkiDocument
 from workers.documents.writing import write
 from workers.reach import host_name, may_claim
-from workers.tree import Facts, Tree
+from workers.tree import Facts, Pki, Tree
 
 OLD, NEWER, NEWEST = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"
 """Ages of exports: the oldest decides a conflict."""
@@ -41,6 +43,7 @@ def mesh(
     guard: kinds.Guard | None = None,
     rendering: int = 1,
     forge: kinds.Forge | None = None,
+    trust: MeshTrust | None = None,
 ) -> Mesh:
     """`additional`: pairs of host pattern and namespace."""
     hosts = kinds.Hosts(
@@ -49,12 +52,13 @@ def mesh(
         additional=tuple(kinds.AdditionalHosts(pattern=pattern, namespace=name) for pattern, name in additional),
     )
     return Mesh(
-        metadata=kinds.Name(name="acme"),
+        metadata=Name(name="acme"),
         spec=kinds.MeshSpec(
             rendering=rendering,
             hosts=hosts,
             approval=kinds.Approval(automatic=automatic, forge=forge or kinds.Forge()),
             guard=guard or kinds.Guard(),
+            trust=trust,
         ),
     )
 
@@ -70,6 +74,7 @@ def cluster(
     addresses: tuple[str, ...] = (),
     may_export: tuple[str, ...] | None = None,
     keys: tuple[str, ...] = (),
+    trust: ClusterTrust | None = None,
 ) -> Cluster:
     """Network `<name>`, trust domain `<name>.acme.example`; `addresses` as people write them for the gateway."""
     return Cluster(
@@ -81,6 +86,7 @@ def cluster(
             gateway=gateway or kinds.GatewaySettings(addresses=addresses),
             syncer=kinds.SyncerSettings(public_keys=keys),
             may_export=may_export,
+            trust=trust,
         ),
     )
 
@@ -109,7 +115,7 @@ def facts(
         wildcard=wildcard,
     )
     spec = kinds.ClusterFactsSpec(gateway=gateway, sources=sources, foreign=tuple(sorted(foreign)))
-    return ClusterFacts(metadata=kinds.Name(name=name), spec=spec)
+    return ClusterFacts(metadata=Name(name=name), spec=spec)
 
 
 def port(number: int, name: str | None = None, protocol: str | None = None, *, target: int | None = None) -> Port:
@@ -166,6 +172,7 @@ def tree_of(*documents: Document) -> Tree:
         if isinstance(document, Export):
             exports.setdefault(document.key, {})[document.cluster] = document
     given = {document.key: document for document in documents if isinstance(document, Host)}
+    pki = {paths.path_of(document): document for document in documents if isinstance(document, PkiDocument)}
     return Tree(
         mesh=said,
         clusters=dict(sorted(clusters.items())),
@@ -173,6 +180,7 @@ def tree_of(*documents: Document) -> Tree:
             clusters=dict(sorted(known.items())),
             exports={name: dict(sorted(exports[name].items())) for name in sorted(exports)},
             hosts=hosts_of(said, exports, given),
+            pki=Pki().with_changes(pki),
         ),
     )
 
@@ -238,10 +246,15 @@ def documents_of(tree: Tree) -> tuple[Document, ...]:
         *facts.clusters.values(),
         *exports,
         *facts.hosts.values(),
+        *facts.pki.roots.values(),
+        *facts.pki.requests.values(),
+        *facts.pki.intermediates.values(),
+        *facts.pki.sealing.values(),
+        *([facts.pki.trust] if facts.pki.trust else ()),
     ]
     return tuple(sorted(found, key=paths.path_of))
 
 
 def files_of(tree: Tree) -> dict[str, bytes]:
-    """`mesh/` and `facts/` of a tree as they stand in a repository."""
+    """`mesh/`, `facts/` and `pki/` of a tree as they stand in a repository."""
     return {paths.path_of(document): write(document) for document in documents_of(tree)}

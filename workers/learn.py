@@ -34,8 +34,8 @@ from workers.documents.kinds import (
     ExportSpec,
     Fact,
     GatewayFacts,
-    Name,
 )
+from workers.documents.strict import Name
 from workers.documents.writing import write
 from workers.reach import may_claim, may_export
 from workers.tree import FactChanges, RejectedFacts, Tree, blob_id

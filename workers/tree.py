@@ -17,6 +17,16 @@ from workers.documents.agreement import Disagreement, cluster_faults, host_fault
 from workers.documents.kinds import Cluster, ClusterFacts, Document, Export, Fact, Host, Mesh
 from workers.documents.reading import Invalid, line_of, read
 from workers.documents.shape import Fault
+from workers.documents.trust import (
+    CertificateRequest,
+    ClusterStep,
+    Intermediate,
+    PkiDocument,
+    Root,
+    SealingCertificate,
+    Trust,
+)
+from workers.documents.trust_agreement import trust_faults
 
 BlobId = NewType("BlobId", str)
 Problem = reading.Problem
@@ -98,6 +108,50 @@ def apply(content: Mapping[str, bytes], changes: Changes) -> dict[str, bytes]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pki:
+    """The public side of trust. Treated as immutable. By name of the root, else by cluster."""
+
+    roots: Mapping[str, Root] = field(default_factory=dict)
+    requests: Mapping[str, CertificateRequest] = field(default_factory=dict)
+    intermediates: Mapping[str, Intermediate] = field(default_factory=dict)
+    sealing: Mapping[str, SealingCertificate] = field(default_factory=dict)
+    trust: Trust | None = None
+
+    @property
+    def steps(self) -> Mapping[str, ClusterStep]:
+        """What each cluster shall trust and sign under."""
+        return self.trust.spec.clusters if self.trust else {}
+
+    def get(self, path: str) -> PkiDocument | None:
+        """The document that stands at a path of `pki/`."""
+        if path == paths.TRUST:
+            return self.trust
+        where = paths.place(path)
+        assert where is not None, path
+        by_name: Mapping[str, PkiDocument] = getattr(self, _FOLDERS[where.kind])
+        return by_name.get(where.name)
+
+    def with_changes(self, changes: Mapping[str, PkiDocument | None]) -> Pki:
+        """This after some documents changed."""
+        folders = {name: dict(getattr(self, name)) for name in _FOLDERS.values()}
+        trust = self.trust
+        for path, document in changes.items():
+            where = paths.place(path)
+            assert where is not None, path
+            if path == paths.TRUST:
+                assert document is None or isinstance(document, Trust)
+                trust = document
+            else:
+                _put(folders[_FOLDERS[where.kind]], where.name, document)
+        return Pki(trust=trust, **{name: dict(sorted(found.items())) for name, found in folders.items()})
+
+
+_FOLDERS = {
+    "Root": "roots", "CertificateRequest": "requests", "Intermediate": "intermediates", "SealingCertificate": "sealing"
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What is held to be so. Treated as immutable; `with_changes` shares what didn't change."""
 
@@ -105,9 +159,12 @@ class Facts:
     exports: Mapping[ServiceKey, Mapping[str, Export]] = field(default_factory=dict)
     """By service, then by exporting cluster; no empty inner mapping."""
     hosts: Mapping[ServiceKey, Host] = field(default_factory=dict)
+    pki: Pki = field(default_factory=Pki)
 
     def get(self, path: str) -> Fact | None:
-        """The fact that stands at a path of `facts/`."""
+        """The fact that stands at a path of `facts/` or `pki/`."""
+        if path.startswith(paths.PKI):
+            return self.pki.get(path)
         where = paths.place(path)
         assert where is not None, path
         match where.kind:
@@ -122,8 +179,13 @@ class Facts:
         """These facts after some changed; those that didn't stay the same objects."""
         if not changes:
             return self
+        pki = {path: fact for path, fact in changes.items() if path.startswith(paths.PKI)}
+        if len(pki) == len(changes):
+            return replace(self, pki=self.pki.with_changes(pki))  # type: ignore[arg-type]
         clusters, exports, hosts = dict(self.clusters), dict(self.exports), dict(self.hosts)
         for path, fact in changes.items():
+            if path in pki:
+                continue
             where = paths.place(path)
             assert where is not None, path
             match where.kind:
@@ -135,7 +197,8 @@ class Facts:
                     inner = dict(exports.get(_key(where), {}))
                     _put(inner, where.cluster, fact)
                     _put(exports, _key(where), dict(sorted(inner.items())) or None)
-        return Facts(clusters=clusters, exports=exports, hosts=hosts)
+        after = self.pki.with_changes(pki) if pki else self.pki  # type: ignore[arg-type]
+        return Facts(clusters=clusters, exports=exports, hosts=hosts, pki=after)
 
 
 def _put(mapping: dict[Any, Any], key: object, value: object) -> None:
@@ -174,15 +237,16 @@ def mesh_of(files: Files) -> Mesh | None:
 
 
 def read_tree(files: Files, cache: dict[BlobId, Document] | None = None) -> tuple[Tree | None, tuple[Problem, ...]]:
-    """All documents of `mesh/` and `facts/`, and what is wrong with them, sorted.
+    """All documents of `mesh/`, `facts/` and `pki/`, and what is wrong with them, sorted.
 
-    Any problem in `mesh/`: no tree, because nothing may be planned on half a mesh. A file of `facts/` that can't be
-    read is left out of the tree. `cache`: documents by blob from earlier trees; those read now are added.
+    Any problem in `mesh/`: no tree, because nothing may be planned on half a mesh; but orders of trust (`spec.trust`)
+    that name what isn't there stop nothing but trust. A file of the robot's that can't be read is left out of the tree.
+    `cache`: documents by blob from earlier trees; those read now are added.
     """
     cache = {} if cache is None else cache
     documents: dict[str, Document] = {}
     problems: list[Problem] = []
-    for path, blob in (*files.under("mesh/"), *files.under(paths.FACTS)):
+    for path, blob in (*files.under("mesh/"), *files.under(paths.FACTS), *files.under(paths.PKI)):
         if not path.endswith((".yaml", ".yml", ".json")):
             continue  # README.md, .gitkeep
         known = cache.get(blob)
@@ -193,10 +257,14 @@ def read_tree(files: Files, cache: dict[BlobId, Document] | None = None) -> tupl
             documents[path] = known
         except Invalid as error:
             problems.extend(error.problems)
+    stops = any(not problem.path.startswith(paths.ROBOTS) for problem in problems)
     tree, faults = _agreed(documents, {problem.path for problem in problems})
     problems.extend(_located(files, fault) for fault in faults)
-    in_mesh = any(not problem.path.startswith(paths.FACTS) for problem in problems)
-    return (None if in_mesh else tree), tuple(sorted(problems))
+    stops |= any(not path.startswith(paths.ROBOTS) and fault.where[:2] != _TRUST for path, fault in faults)
+    return (None if stops else tree), tuple(sorted(problems))
+
+
+_TRUST = ("spec", "trust")
 
 
 def _agreed(documents: Mapping[str, Document], unread: set[str]) -> tuple[Tree | None, list[Disagreement]]:
@@ -209,6 +277,8 @@ def _agreed(documents: Mapping[str, Document], unread: set[str]) -> tuple[Tree |
     if isinstance(mesh, Mesh):
         tree = Tree(mesh=mesh, clusters=dict(sorted(clusters.items())), facts=facts)
         found += host_faults(mesh, facts.exports, facts.hosts)
+        if not any(path.startswith((paths.PKI, "mesh/")) for path in unread):
+            found += trust_faults(mesh, tree.clusters, facts.pki)
     else:
         found.append(Disagreement(paths.MESH, Fault((), "missing", "`peermesh init` writes a mesh repository.")))
     return tree, [disagreement for disagreement in found if disagreement.path not in unread]
@@ -219,6 +289,7 @@ def _facts(documents: Iterable[Document]) -> Facts:
     clusters: dict[str, ClusterFacts] = {}
     exports: dict[ServiceKey, dict[str, Export]] = {}
     hosts: dict[ServiceKey, Host] = {}
+    pki: dict[str, PkiDocument] = {}
     for document in documents:
         match document:
             case ClusterFacts():
@@ -227,10 +298,15 @@ def _facts(documents: Iterable[Document]) -> Facts:
                 exports.setdefault(document.key, {})[document.cluster] = document
             case Host():
                 hosts[document.key] = document
+            case Mesh() | Cluster():
+                pass
+            case _:
+                pki[paths.path_of(document)] = document
     return Facts(
         clusters=dict(sorted(clusters.items())),
         exports={key: dict(sorted(by_cluster.items())) for key, by_cluster in sorted(exports.items())},
         hosts=dict(sorted(hosts.items())),
+        pki=Pki().with_changes(pki),
     )
 
 

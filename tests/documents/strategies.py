@@ -27,9 +27,20 @@ from workers.documents.kinds import (
     HostSpec,
     Mesh,
     MeshSpec,
-    Name,
     NameAndLabels,
     SyncerSettings,
+)
+from workers.documents.strict import Name
+from workers.documents.trust import (
+    Agent,
+    ClusterStep,
+    ClusterTrust,
+    Intermediates,
+    MeshTrust,
+    Order,
+    Revoked,
+    Trust,
+    TrustSpec,
 )
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True) | st.sampled_from(
@@ -54,6 +65,33 @@ _ADDITIONAL = st.lists(
     max_size=3,
 ).map(tuple)
 
+_SOME_LABELS = st.lists(LABELS, unique=True, max_size=3).map(tuple)
+_DURATIONS = st.builds("{}{}".format, st.integers(1, 99_999), st.sampled_from("mhd"))
+_MESH_TRUST = st.builds(
+    MeshTrust,
+    root=LABELS,
+    paused=st.booleans(),
+    canary=_SOME_LABELS,
+    exclude=_SOME_LABELS,
+    soak=_DURATIONS | st.just("0m"),
+    workload_lifetime=_DURATIONS,
+    intermediates=st.builds(
+        Intermediates, lifetime=_DURATIONS, key=st.sampled_from(["P-256", "P-384"]), renew_at=st.floats(0.1, 0.9)
+    ),
+    renewal_requests=st.sampled_from([None, "approved"]),
+    rotate=st.dictionaries(
+        LABELS,
+        st.builds(Order, rotation=st.integers(1, 1 << 40), reason=st.sampled_from(["ordered", "compromised"])),
+        max_size=2,
+    ),
+    crls=st.booleans(),
+    revoked=st.lists(
+        st.builds(Revoked, issuer=LABELS, serial=st.from_regex(r"[0-9a-f]{1,40}", fullmatch=True)),
+        unique_by=lambda entry: (entry.issuer, entry.serial),
+        max_size=2,
+    ).map(tuple),
+)
+
 MESHES = st.builds(
     Mesh,
     metadata=st.builds(Name, name=LABELS),
@@ -66,6 +104,7 @@ MESHES = st.builds(
             additional=_ADDITIONAL,
         ),
         approval=st.builds(Approval, automatic=st.sampled_from([(), ("address", "follow-up"), ("export",)])),
+        trust=st.none() | _MESH_TRUST,
         guard=st.builds(Guard, at_most=st.integers(0, 1 << 40), share=st.floats(0, 1), from_=st.integers(1, 1 << 40)),
     ),
 )
@@ -73,6 +112,11 @@ MESHES = st.builds(
 _KEYS = [SigningKey.from_seed(bytes([seed]) * 32).public for seed in range(3)]
 _LOCALITIES = st.lists(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,8}[A-Za-z0-9])?", fullmatch=True), max_size=3)
 _ADDRESSES = st.one_of(IPV4, DOMAINS.map("{}.example".format), st.builds("{}.example:{}".format, DOMAINS, PORT_NUMBERS))
+_AGENTS = st.builds(Agent, public_keys=st.lists(st.sampled_from(_KEYS), unique=True, max_size=2).map(tuple))
+_FINGERPRINTS = st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)
+_CLUSTER_TRUST = st.builds(ClusterTrust, agent=_AGENTS) | st.builds(
+    ClusterTrust, delivery=st.just("sealed-secrets"), sealing=_FINGERPRINTS
+)
 CLUSTERS = st.builds(
     Cluster,
     metadata=st.builds(NameAndLabels, name=LABELS.filter(lambda name: name != "main"), labels=LABEL_MAPS),
@@ -91,6 +135,7 @@ CLUSTERS = st.builds(
         syncer=st.builds(
             SyncerSettings, public_keys=st.lists(st.sampled_from(_KEYS), unique=True, max_size=2).map(tuple)
         ),
+        trust=st.none() | _CLUSTER_TRUST,
         may_export=st.none()
         | st.lists(LABELS | LABELS.map("{}-*".format), max_size=3).map(lambda some: tuple(s[:63] for s in some)),
     ),
@@ -160,4 +205,15 @@ HOSTS = st.builds(
     ),
 )
 
-DOCUMENTS = st.one_of(MESHES, CLUSTERS, CLUSTER_FACTS, EXPORTS, HOSTS)
+TRUSTS = st.builds(
+    Trust,
+    metadata=st.builds(Name, name=LABELS),
+    spec=st.builds(
+        TrustSpec,
+        clusters=st.dictionaries(
+            LABELS, st.builds(ClusterStep, bundle=_sorted(LABELS, least=1), signer=LABELS), max_size=3
+        ),
+    ),
+)
+
+DOCUMENTS = st.one_of(MESHES, CLUSTERS, CLUSTER_FACTS, EXPORTS, HOSTS, TRUSTS)

@@ -17,9 +17,9 @@ from workers.documents.kinds import (
     ExportName,
     ExportSpec,
     GatewayFacts,
-    Name,
 )
 from workers.documents.reading import read
+from workers.documents.strict import Name
 from workers.documents.writing import write
 
 WORDS = st.sampled_from(

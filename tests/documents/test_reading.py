@@ -104,6 +104,11 @@ def test_the_examples_of_the_documentation_are_valid(kind: str):
         "ClusterFacts": "facts/clusters/west.yaml",
         "Export": EXPORT_PATH,
         "Host": "facts/hosts/bookinfo/reviews.yaml",
+        "Root": "pki/roots/a.yaml",
+        "CertificateRequest": "pki/requests/west.yaml",
+        "Intermediate": "pki/intermediates/west.yaml",
+        "SealingCertificate": "pki/sealing/south.yaml",
+        "Trust": "pki/trust.yaml",
     }
     assert kind == read(places[kind], EXAMPLES[kind].encode()).kind
 

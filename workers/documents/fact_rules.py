@@ -23,6 +23,7 @@ from workers.documents.grammar import (
     is_time,
 )
 from workers.documents.kinds import ClusterFacts, Export, Fact, Host
+from workers.documents.pki_rules import pki_faults
 from workers.documents.shape import Fault, Where, dotted, shown
 
 _ROBOT: Final = "The robot writes this file: take its version back from Git."
@@ -37,6 +38,8 @@ def fact_faults(fact: Fact) -> Iterator[Fault]:
             return _export(fact)
         case Host():
             return _host(fact)
+        case _:
+            return pki_faults(fact)
 
 
 def _cluster_facts(facts: ClusterFacts) -> Iterator[Fault]:

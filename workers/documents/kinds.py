@@ -1,4 +1,4 @@
-"""The file types of a mesh repository: what may stand in `mesh/` (people) and `facts/` (the robot).
+"""The file types of a mesh repository: what may stand in `mesh/` (people), `facts/` and `pki/` (the robot).
 
 Knows shapes, and what each field means: `docs/formats.md`, the JSON Schema and the messages of `shape` are made from
 what is said here (`title`: what a value is; `description`: what it is for). Knows no paths, no YAML, no other
@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from msgspec import Meta, field
 
 from syncer.protocol.names import HostName, ServiceKey
 from syncer.protocol.observation import Foreign, GatewayAddress
 from syncer.protocol.offer import Port
+from workers.documents.strict import API_VERSION, Label, Name, PublicKey, Strict, Version
+from workers.documents.trust import PKI_KINDS, ClusterTrust, MeshTrust, PkiDocument
 
-API_VERSION: Final = "peermesh.io/v1alpha1"
 RENDERINGS: Final = (1,)
 """Versions of the rendering that this program knows, the newest last."""
 
-Label = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", title="a DNS label (RFC 1123)")]
 HostPattern = Annotated[
     str, Meta(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", title="a host name, or `*.` and a domain")
 ]
@@ -34,33 +33,19 @@ TrustDomain = Annotated[
     ),
 ]
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
-PublicKey = Annotated[str, Meta(pattern=r"^ed25519:[A-Za-z0-9+/]{43}=$", title="`ed25519:` and a public key in base64")]
-Version = Literal["peermesh.io/v1alpha1"]
-
-
-class _Strict(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
-):
-    """Immutable; an unknown key is an error; defaults aren't written."""
 
 
 # --- people's documents
 
 
-class Name(_Strict, frozen=True, kw_only=True):
-    """What a document is called."""
-
-    name: Label
-
-
-class AdditionalHosts(_Strict, frozen=True, kw_only=True):
+class AdditionalHosts(Strict, frozen=True, kw_only=True):
     """Which namespace may claim which further host names."""
 
     pattern: Annotated[HostPattern, Meta(description="The names; `*.` in front stands for one or more labels.")]
     namespace: Annotated[Label, Meta(description="Only its services may claim them, in every cluster.")]
 
 
-class Hosts(_Strict, frozen=True, kw_only=True):
+class Hosts(Strict, frozen=True, kw_only=True):
     """How hosts of the mesh are called, and the ranges of their virtual addresses."""
 
     template: Annotated[
@@ -79,7 +64,7 @@ class Hosts(_Strict, frozen=True, kw_only=True):
     ] = ()
 
 
-class Forge(_Strict, frozen=True, kw_only=True):
+class Forge(Strict, frozen=True, kw_only=True):
     """Where proposals are reviewed."""
 
     type: Annotated[
@@ -101,24 +86,36 @@ class Forge(_Strict, frozen=True, kw_only=True):
         return f"{self.url.rstrip('/')}/{self.repository}/compare/main...{branch}"
 
 
-ProposalClass = Literal["export", "provider", "change", "withdrawal", "cluster", "address", "follow-up", "held"]
-AutomaticClass = Literal["export", "change", "withdrawal", "address", "follow-up"]
+ProposalClass = Literal[
+    "export",
+    "provider",
+    "change",
+    "withdrawal",
+    "cluster",
+    "address",
+    "follow-up",
+    "held",
+    "request",
+    "renewal",
+    "rollover",
+]
+AutomaticClass = Literal["export", "change", "withdrawal", "address", "follow-up", "renewal"]
 
 
-class Approval(_Strict, frozen=True, kw_only=True):
+class Approval(Strict, frozen=True, kw_only=True):
     """What needs a person."""
 
     automatic: Annotated[
         tuple[AutomaticClass, ...],
         Meta(
             description="Classes of proposals that the robot may merge by itself. "
-            "The classes `provider`, `cluster` and `held` always need a person."
+            "The classes `provider`, `cluster`, `held`, `request` and `rollover` always need a person."
         ),
     ] = ()
     forge: Forge = Forge()
 
 
-class Guard(_Strict, frozen=True, kw_only=True):
+class Guard(Strict, frozen=True, kw_only=True):
     """The brake: how much of a cluster may disappear at once without a person.
 
     Held are the losses of a cluster that loses more than `atMost` hosts, or more than `share` of what it provides if it
@@ -136,7 +133,7 @@ class Guard(_Strict, frozen=True, kw_only=True):
     )
 
 
-class MeshSpec(_Strict, frozen=True, kw_only=True):
+class MeshSpec(Strict, frozen=True, kw_only=True):
     """What people want of the mesh as a whole."""
 
     rendering: Annotated[
@@ -148,9 +145,12 @@ class MeshSpec(_Strict, frozen=True, kw_only=True):
     hosts: Hosts = Hosts()
     approval: Approval = Approval()
     guard: Guard = Guard()
+    trust: Annotated[MeshTrust | None, Meta(description="The meshes' certificates; absent: they are left alone.")] = (
+        None
+    )
 
 
-class Mesh(_Strict, frozen=True, kw_only=True):
+class Mesh(Strict, frozen=True, kw_only=True):
     """What holds for all clusters."""
 
     api_version: Version = API_VERSION
@@ -171,14 +171,16 @@ class Mesh(_Strict, frozen=True, kw_only=True):
         )
 
 
-class NameAndLabels(_Strict, frozen=True, kw_only=True):
+class NameAndLabels(Strict, frozen=True, kw_only=True):
     """What a document is called, and labels that others choose it by."""
 
     name: Annotated[Label, Meta(description="Never changes.")]
-    labels: Annotated[dict[str, str], Meta(description="What exports may name as `key=value` in `consumers`.")] = {}
+    labels: Annotated[dict[str, str], Meta(description="What exports may name as `key=value` in `consumers`.")] = field(
+        default_factory=dict
+    )
 
 
-class GatewaySettings(_Strict, frozen=True, kw_only=True):
+class GatewaySettings(Strict, frozen=True, kw_only=True):
     """The east-west gateway: where its pods are, and how peers reach it."""
 
     namespace: Annotated[Label, Meta(description="Where the gateway's Service and pods are.")] = "istio-eastwest"
@@ -195,7 +197,7 @@ class GatewaySettings(_Strict, frozen=True, kw_only=True):
     ] = ()
 
 
-class SyncerSettings(_Strict, frozen=True, kw_only=True):
+class SyncerSettings(Strict, frozen=True, kw_only=True):
     """How the cluster's syncer is known."""
 
     public_keys: Annotated[
@@ -208,7 +210,7 @@ class SyncerSettings(_Strict, frozen=True, kw_only=True):
     ] = ()
 
 
-class ClusterSpec(_Strict, frozen=True, kw_only=True):
+class ClusterSpec(Strict, frozen=True, kw_only=True):
     """What people say of one cluster."""
 
     network: Annotated[Label, Meta(description="As in istiod's settings; each cluster has its own.")]
@@ -225,9 +227,12 @@ class ClusterSpec(_Strict, frozen=True, kw_only=True):
         tuple[str, ...] | None,
         Meta(description="Namespaces that may export from here, with `*` and `?`; absent: all; empty: none."),
     ] = None
+    trust: Annotated[
+        ClusterTrust | None, Meta(description="Its signing certificate; absent: peermesh leaves that alone.")
+    ] = None
 
 
-class Cluster(_Strict, frozen=True, kw_only=True):
+class Cluster(Strict, frozen=True, kw_only=True):
     """What people say of one cluster. Its file can't be deleted yet."""
 
     api_version: Version = API_VERSION
@@ -244,7 +249,7 @@ class Cluster(_Strict, frozen=True, kw_only=True):
 # --- the robot's documents
 
 
-class GatewayFacts(_Strict, frozen=True, kw_only=True):
+class GatewayFacts(Strict, frozen=True, kw_only=True):
     """The east-west gateway as its Service shows it."""
 
     addresses: Annotated[
@@ -260,7 +265,7 @@ class GatewayFacts(_Strict, frozen=True, kw_only=True):
     ] = False
 
 
-class ClusterFactsSpec(_Strict, frozen=True, kw_only=True):
+class ClusterFactsSpec(Strict, frozen=True, kw_only=True):
     """What was accepted of one cluster as such."""
 
     gateway: GatewayFacts = GatewayFacts()
@@ -273,7 +278,7 @@ class ClusterFactsSpec(_Strict, frozen=True, kw_only=True):
     ] = ()
 
 
-class ClusterFacts(_Strict, frozen=True, kw_only=True):
+class ClusterFacts(Strict, frozen=True, kw_only=True):
     """What was accepted of one cluster as such."""
 
     api_version: Version = API_VERSION
@@ -282,7 +287,7 @@ class ClusterFacts(_Strict, frozen=True, kw_only=True):
     spec: ClusterFactsSpec = ClusterFactsSpec()
 
 
-class ExportName(_Strict, frozen=True, kw_only=True):
+class ExportName(Strict, frozen=True, kw_only=True):
     """The service, and who exports it."""
 
     name: Annotated[Label, Meta(description="The Service.")]
@@ -290,7 +295,7 @@ class ExportName(_Strict, frozen=True, kw_only=True):
     cluster: Annotated[Label, Meta(description="Where it runs.")]
 
 
-class ExportSpec(_Strict, frozen=True, kw_only=True):
+class ExportSpec(Strict, frozen=True, kw_only=True):
     """What one cluster exports under one name."""
 
     source: Annotated[str, Meta(description="How it was exported: `label` or `serviceexport`.")]
@@ -313,7 +318,7 @@ class ExportSpec(_Strict, frozen=True, kw_only=True):
             "Never empty: that would accept any identity under the root.",
         ),
     ]
-    selector: Annotated[dict[str, str], Meta(description="Labels of its pods.")] = {}
+    selector: Annotated[dict[str, str], Meta(description="Labels of its pods.")] = field(default_factory=dict)
     consumers: Annotated[
         tuple[str, ...] | None,
         Meta(
@@ -324,7 +329,7 @@ class ExportSpec(_Strict, frozen=True, kw_only=True):
     hosts: Annotated[tuple[str, ...], Meta(description="Further names that it claims.")] = ()
 
 
-class Export(_Strict, frozen=True, kw_only=True):
+class Export(Strict, frozen=True, kw_only=True):
     """What one cluster exports under one name."""
 
     api_version: Version = API_VERSION
@@ -343,21 +348,21 @@ class Export(_Strict, frozen=True, kw_only=True):
         return self.metadata.cluster
 
 
-class HostNameAndNamespace(_Strict, frozen=True, kw_only=True):
+class HostNameAndNamespace(Strict, frozen=True, kw_only=True):
     """The service that the host stands for."""
 
     name: Label
     namespace: Label
 
 
-class HostSpec(_Strict, frozen=True, kw_only=True):
+class HostSpec(Strict, frozen=True, kw_only=True):
     """What a service has for ever once it was exported."""
 
     addresses: Annotated[dict[str, str], Meta(description="Virtual IP by host name; never given to another host.")]
     providers: Annotated[tuple[str, ...], Meta(description="All clusters that ever exported it, the first one first.")]
 
 
-class Host(_Strict, frozen=True, kw_only=True):
+class Host(Strict, frozen=True, kw_only=True):
     """What a service has for ever once it was exported: the file stays when the exports go."""
 
     api_version: Version = API_VERSION
@@ -371,8 +376,8 @@ class Host(_Strict, frozen=True, kw_only=True):
         return ServiceKey(self.metadata.namespace, self.metadata.name)  # type: ignore[arg-type]
 
 
-Document = Mesh | Cluster | ClusterFacts | Export | Host
-Fact = ClusterFacts | Export | Host
+Fact = ClusterFacts | Export | Host | PkiDocument
+Document = Mesh | Cluster | Fact
 
 KINDS: Final[Mapping[str, type[Any]]] = {
     "Mesh": Mesh,
@@ -380,4 +385,5 @@ KINDS: Final[Mapping[str, type[Any]]] = {
     "ClusterFacts": ClusterFacts,
     "Export": Export,
     "Host": Host,
+    **PKI_KINDS,
 }

@@ -6,17 +6,24 @@ Knows names only. Names were checked when they were read (`syncer.protocol.names
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from syncer.protocol.names import ServiceKey, is_label
-from workers.documents.kinds import Cluster, ClusterFacts, Document, Export, Host, Mesh
+from workers.documents.kinds import Document
 
 MESH: Final = "mesh/mesh.yaml"
 CLUSTERS: Final = "mesh/clusters/"
 FACTS: Final = "facts/"
 CLUSTER_FACTS: Final = "facts/clusters/"
+PKI: Final = "pki/"
+TRUST: Final = "pki/trust.yaml"
+ROBOTS: Final = (FACTS, PKI)
+"""Where the robot's documents stand."""
 RENDERED: Final = "clusters/"
 IMPORTS_NAMESPACE: Final = "peermesh-imports"
+AUTHORITY_PART: Final = "pki/"
+"""What `namespace_of` calls the files of all clusters' trust, which are of no namespace; no namespace is called so."""
 
 MAIN: Final = "refs/heads/main"
 RENDER_BRANCH: Final = "peermesh/render"
@@ -57,6 +64,31 @@ def host_path(key: ServiceKey) -> str:
     return f"facts/hosts/{key.namespace}/{key.service}.yaml"
 
 
+def root_path(name: str) -> str:
+    """Where the public side of a root is kept."""
+    return f"pki/roots/{name}.yaml"
+
+
+def request_path(cluster: str) -> str:
+    """Where a cluster's request for an intermediate is kept."""
+    return f"pki/requests/{cluster}.yaml"
+
+
+def intermediate_path(cluster: str) -> str:
+    """Where a cluster's intermediate is kept."""
+    return f"pki/intermediates/{cluster}.yaml"
+
+
+def sealing_path(cluster: str) -> str:
+    """Where the certificate is kept that a cluster's key is sealed for."""
+    return f"pki/sealing/{cluster}.yaml"
+
+
+def ca_path(cluster: str) -> str:
+    """What brings a cluster its intermediate and its bundle."""
+    return f"clusters/{cluster}/ca/cacerts.yaml"
+
+
 def import_path(cluster: str, key: ServiceKey) -> str:
     """What `cluster` needs to call a service: ServiceEntry and DestinationRule."""
     return f"clusters/{cluster}/imports/{key.namespace}/{_file(key.service)}"
@@ -67,36 +99,62 @@ def gateway_path(cluster: str, namespace: str) -> str:
     return f"clusters/{cluster}/gateway/{_file(namespace)}"
 
 
+class _Folder(NamedTuple):
+    """Where the documents of a kind stand. `names`: the names in the path below the folder, as `Place` has them.
+
+    `slots`: which of these are the cluster, the namespace and the name of a `Place`; -1: it has none.
+    """
+
+    folder: str
+    names: tuple[str, ...]
+    slots: tuple[int, int, int]
+
+
+_ALONE: Final[Mapping[str, str]] = {"Mesh": MESH, "Trust": TRUST}
+"""Kinds of which there is one document."""
+_FOLDERS: Final[Mapping[str, _Folder]] = {
+    "Cluster": _Folder("mesh/clusters", ("cluster",), (0, -1, 0)),
+    "ClusterFacts": _Folder("facts/clusters", ("cluster",), (0, -1, 0)),
+    "Export": _Folder("facts/exports", ("namespace", "cluster", "name"), (1, 0, 2)),
+    "Host": _Folder("facts/hosts", ("namespace", "name"), (-1, 0, 1)),
+    "Root": _Folder("pki/roots", ("name",), (-1, -1, 0)),
+    "CertificateRequest": _Folder("pki/requests", ("cluster",), (0, -1, 0)),
+    "Intermediate": _Folder("pki/intermediates", ("cluster",), (0, -1, 0)),
+    "SealingCertificate": _Folder("pki/sealing", ("cluster",), (0, -1, 0)),
+}
+_KINDS: Final[Mapping[str, str]] = {folder.folder: kind for kind, folder in _FOLDERS.items()}
+_PLACES: Final[Mapping[str, Place]] = {path: Place(kind) for kind, path in _ALONE.items()}
+
+
+REFUSABLE: Final = frozenset({"ClusterFacts", "Export", "CertificateRequest", "Intermediate", "Trust"})
+"""Kinds of documents that the robot proposes and that people may refuse, or take back. The others only follow."""
+
+
 def path_of(document: Document) -> str:
     """Where a document stands: its kind and names say it."""
-    match document:
-        case Mesh():
-            return MESH
-        case Cluster():
-            return cluster_path(document.name)
-        case ClusterFacts():
-            return cluster_facts_path(document.metadata.name)
-        case Export():
-            return export_path(document.key, document.cluster)
-        case Host():
-            return host_path(document.key)
+    if document.kind in _ALONE:
+        return _ALONE[document.kind]
+    folder, names, _ = _FOLDERS[document.kind]
+    metadata = document.metadata  # of a document that is of a cluster and of nothing else, `name` is the cluster's
+    said = (getattr(metadata, "name" if len(names) == 1 else name) for name in names)
+    return f"{folder}/{'/'.join(said)}.yaml"
 
 
 def place(path: str) -> Place | None:
-    """What kind of document a path in `mesh/` or `facts/` holds; None for a path that isn't one of ours."""
-    stem, dot, ending = path.rpartition(".")
-    match stem.split("/") if dot and ending == "yaml" else ():
-        case ["mesh", "mesh"]:
-            return Place("Mesh")
-        case ["mesh", "clusters", cluster] if is_label(cluster):
-            return Place("Cluster", cluster=cluster, name=cluster)
-        case ["facts", "clusters", cluster] if is_label(cluster):
-            return Place("ClusterFacts", cluster=cluster, name=cluster)
-        case ["facts", "exports", namespace, cluster, name] if all(map(is_label, (namespace, cluster, name))):
-            return Place("Export", cluster=cluster, namespace=namespace, name=name)
-        case ["facts", "hosts", namespace, name] if is_label(namespace) and is_label(name):
-            return Place("Host", namespace=namespace, name=name)
-    return None
+    """What kind of document a path in `mesh/`, `facts/` or `pki/` holds; None for a path that isn't one of ours."""
+    if path in _PLACES:
+        return _PLACES[path]
+    first, _, rest = path.removesuffix(".yaml").partition("/")
+    second, _, rest = rest.partition("/")
+    kind = _KINDS.get(f"{first}/{second}")
+    if kind is None or not path.endswith(".yaml"):
+        return None
+    _, wanted, (cluster, namespace, name) = _FOLDERS[kind]
+    names = rest.split("/")
+    if len(names) != len(wanted) or not all(map(is_label, names)):
+        return None
+    names.append("")
+    return Place(kind, names[cluster], names[namespace], names[name])
 
 
 def is_owned(path: str) -> bool:
@@ -117,9 +175,14 @@ def is_rendered(path: str) -> bool:
 
 
 def namespace_of(path: str) -> str:
-    """The namespace of the mesh that a rendered file or a Host document is about."""
-    folder, _, last = path.rpartition("/")
-    return name_in(last) if folder.endswith("/gateway") else folder.rpartition("/")[2]
+    """The namespace of the mesh that a rendered file or a Host document is about; of trust: `AUTHORITY_PART`."""
+    parts = path.split("/")
+    match parts[0], parts[2] if len(parts) > 2 else "":
+        case ("pki", _) | ("clusters", "ca"):
+            return AUTHORITY_PART
+        case ("clusters", "gateway"):
+            return name_in(parts[3])
+    return parts[-2]
 
 
 def name_in(file: str) -> str:
@@ -148,6 +211,31 @@ def exports_branch(namespace: str) -> str:
 def held_branch(namespace: str) -> str:
     """The branch of the losses that the guard holds back."""
     return f"peermesh/held/{namespace}"
+
+
+TRUST_BRANCHES: Final = "peermesh/trust/"
+"""How branches begin on which steps of trust are proposed."""
+
+
+def request_branch(cluster: str) -> str:
+    """The branch that proposes a cluster's request for an intermediate."""
+    return f"{TRUST_BRANCHES}request-{cluster}"
+
+
+def certificate_branch(cluster: str) -> str:
+    """The branch that proposes the certificate that was signed for a request."""
+    return f"{TRUST_BRANCHES}certificate-{cluster}"
+
+
+ROLLOVER_BRANCH: Final = "peermesh/trust/rollover"
+"""The branch that proposes the next step on the way to the root that people want."""
+PEOPLE: Final = "trust/"
+"""How branches begin on which people's own orders are proposed; the robot neither reads nor touches them."""
+
+
+def people_branch(what: str) -> str:
+    """The branch that proposes what somebody orders of trust."""
+    return f"{PEOPLE}{what}"
 
 
 # --- object names

@@ -13,9 +13,10 @@ import msgspec
 
 from syncer.protocol.errors import Rejected
 from workers.documents import paths
-from workers.documents.kinds import API_VERSION, KINDS, Document
+from workers.documents.kinds import KINDS, Document
 from workers.documents.rules import rule_faults
 from workers.documents.shape import Fault, Where, faults, shown
+from workers.documents.strict import API_VERSION
 from workers.documents.syntax import Items, Malformed, Map, parse
 from workers.documents.writing import write
 
@@ -49,7 +50,7 @@ class Invalid(Rejected):
 
 
 def read(path: str, data: bytes) -> Document:
-    """The document at a path of `mesh/` or `facts/`.
+    """The document at a path of `mesh/`, `facts/` or `pki/`.
 
     Raises:
         Invalid: whatever is wrong, all of it where that is cheaply known.
@@ -58,13 +59,13 @@ def read(path: str, data: bytes) -> Document:
     if place is None:
         raise Invalid([_unplaced(path)])
     try:
-        content = parse(data)
+        content = parse(data, texts=path.startswith(paths.PKI))
     except Malformed as error:
         raise Invalid([Problem(path=path, line=error.line, what=error.what, remedy=error.remedy)]) from error
     document, found = _document(content, place)
     if document is None or found:
         raise Invalid(_problem(path, content, fault) for fault in found)
-    if path.startswith(paths.FACTS) and (written := write(document)) != data:
+    if path.startswith(paths.ROBOTS) and (written := write(document)) != data:
         raise Invalid([_misspelt(path, data, written)])
     return document
 
@@ -75,7 +76,7 @@ def _unplaced(path: str) -> Problem:
         return Problem(path=path, line=0, what="documents end in .yaml", remedy=f"Rename it to {stem}.yaml.")
     if path.startswith(_LATER):
         return Problem(path=path, line=0, what="this version has no such documents", remedy="Remove it.")
-    if path.startswith(paths.FACTS):
+    if path.startswith(paths.ROBOTS):
         return Problem(path=path, line=0, what="no fact has this path", remedy="Remove it.")
     remedy = f"Here may stand {paths.MESH} and {paths.CLUSTERS}NAME.yaml; a name is a DNS label (RFC 1123)."
     return Problem(path=path, line=0, what="no document has this path", remedy=remedy)
@@ -83,7 +84,7 @@ def _unplaced(path: str) -> Problem:
 
 def line_of(data: bytes, where: Where) -> int:
     """The line of a value in a file that was read before."""
-    return _line(parse(data), where)
+    return _line(parse(data, texts=True), where)
 
 
 def _document(content: Map, place: paths.Place) -> tuple[Document | None, list[Fault]]:
@@ -109,8 +110,8 @@ def _head_faults(content: Map, place: paths.Place) -> Iterator[Fault]:
 
 
 def _name_faults(document: Document, place: paths.Place) -> Iterator[Fault]:
-    """The path names what the document names. A Mesh may be called anything."""
-    if place.kind == "Mesh":
+    """The path names what the document names. A Mesh, and the Trust of it, may be called anything."""
+    if place.kind in {"Mesh", "Trust"}:
         return
     for key in ("name", "namespace", "cluster"):
         said, wanted = getattr(document.metadata, key, None), getattr(place, key)

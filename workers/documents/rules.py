@@ -16,6 +16,7 @@ from workers.documents.fact_rules import fact_faults, repeated
 from workers.documents.grammar import is_ipv4
 from workers.documents.kinds import RENDERINGS, Cluster, Document, Forge, GatewaySettings, Hosts, Mesh
 from workers.documents.shape import Fault, Where, dotted, shown
+from workers.documents.trust_rules import cluster_trust_faults, mesh_trust_faults
 
 _RESERVED: Final = (
     (IPv4Network("240.240.0.0/16"), "Istio's own"),
@@ -67,6 +68,7 @@ def _mesh(mesh: Mesh) -> Iterator[Fault]:
     yield from _virtual_ips(mesh.spec.hosts.virtual_ips)
     yield from _additional(mesh.spec.hosts)
     yield from _forge(mesh.spec.approval.forge)
+    yield from mesh_trust_faults(mesh.spec.trust) if mesh.spec.trust else ()
 
 
 def _template(template: str) -> Iterator[Fault]:
@@ -167,6 +169,7 @@ def _cluster(cluster: Cluster) -> Iterator[Fault]:
         yield _wrong(("spec", "locality"), spec.locality, "", remedy)
     yield from _gateway(spec.gateway)
     yield from _public_keys(spec.syncer.public_keys)
+    yield from cluster_trust_faults(spec.trust) if spec.trust else ()
     for i, pattern in enumerate(spec.may_export or ()):
         if not _NAMESPACES.fullmatch(pattern):
             why = "which no namespace can be called"

@@ -108,14 +108,19 @@ _PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "ClusterFacts": ("facts/clusters/<name>.yaml", "the robot"),
     "Export": ("facts/exports/<namespace>/<cluster>/<name>.yaml", "the robot"),
     "Host": ("facts/hosts/<namespace>/<name>.yaml", "the robot"),
+    "Root": ("pki/roots/<name>.yaml", "the robot, once `peermesh ca` proposed it"),
+    "CertificateRequest": ("pki/requests/<cluster>.yaml", "the robot"),
+    "Intermediate": ("pki/intermediates/<cluster>.yaml", "the robot"),
+    "SealingCertificate": ("pki/sealing/<cluster>.yaml", "the robot, once `peermesh ca` proposed it"),
+    "Trust": ("pki/trust.yaml", "the robot"),
 }
 
 _INTRODUCTION: Final = """\
 <!-- Written anew by `make golden`; a test compares. -->
 # Formats
 
-What may stand in `mesh/` (people write it) and `facts/` (the robot writes it).
-What the robot renders into `clusters/` are objects of Istio.
+What may stand in `mesh/` (people write it), and in `facts/` and `pki/` (the robot writes them).
+What the robot renders into `clusters/` are objects of Istio, and in `ca/` what brings a cluster its certificate.
 
 Each file is one document of `apiVersion: peermesh.io/v1alpha1`.
 Its path says its kind and its names, and the document says the same.
@@ -128,12 +133,15 @@ Numbers are decimal, and only `true` and `false` are booleans:
 what readers of YAML disagree on (`yes`, `012`, `1:30`, `2026-01-31`) is text.
 A problem in `mesh/` stops all planning, because nothing may be planned on half a mesh;
 a problem in `facts/` stops the namespace or the cluster that it belongs to.
+A problem in `pki/`, or an order in `spec.trust` that names what isn't there, stops everything of trust:
+no file of `clusters/<cluster>/ca/` changes or goes, and exports go on.
 
 **Writing has one form.**
 Fields stand in the order of the tables below, maps are sorted by key, defaults are left out.
 Block style, no folding, `\\n` at the end of a line, other characters than ASCII escaped.
 Text (keys too) stands plain if it matches `[A-Za-z][A-Za-z0-9._/-]*(:[A-Za-z0-9._/-]+)*`
 and is none of `y n yes no on off true false null` in any case; all other text stands in double quotes.
+PEM, and the record of a ceremony, are the only texts with line breaks.
 The robot's files must have that form to the byte;
 people's may be written in any way that YAML allows, with comments.
 
@@ -145,12 +153,27 @@ _NOTES: Final[Mapping[str, str]] = {
 - `spec.hosts.template` ends in a domain, outside of `cluster.local`; no host can get longer than 253 characters.
 - `spec.hosts.virtualIPs` overlap neither each other
   nor 240.240.0.0/16 (Istio's), loopback, link-local, multicast or 0.0.0.0/8.
-- `spec.hosts.additional`: a pattern stands once, and overlaps neither the template's domain nor `cluster.local`.""",
+- `spec.hosts.additional`: a pattern stands once, and overlaps neither the template's domain nor `cluster.local`.
+- `spec.trust.root` isn't compromised; `distrustFirst` goes with `compromised`.""",
     "Cluster": """\
 - A cluster can't be called `main`.
-- `spec.gateway.selector` isn't empty; IPv6 addresses are refused.""",
+- `spec.gateway.selector` isn't empty; IPv6 addresses are refused.
+- `spec.trust.sealing` goes with `delivery: sealed-secrets`.""",
     "Export": """\
 `ports` are sorted by number; `serviceAccounts`, `consumers` and `hosts` are sorted; nothing stands twice.""",
+    "Root": """\
+- PEM holds certificates (in `crl` revocation lists) and nothing else: no text around them, no key, none twice.
+- It is signed by its own key, and is what istiod and Envoy accept as a root; `issuers` stand below it.
+- A cross certificate has its subject and its key; each list in `crl` is signed by the root or one of `issuers`.""",
+    "CertificateRequest": """\
+- `csr` asks for nothing but a signature under its key; that key is `keyFingerprint`, and made the list in `crl`.
+- Its subject is `CN=<cluster>-<rotation>, O=<mesh>`.""",
+    "Intermediate": """\
+- Each certificate of `chain` has issued the one before it, `certificate` the first; the list in `crl` is its own.""",
+    "SealingCertificate": """\
+Its key is RSA.""",
+    "Trust": """\
+- `bundle` is sorted.""",
 }
 
 _AGREEMENT: Final = """\
@@ -162,4 +185,9 @@ _AGREEMENT: Final = """\
 - Each exported service has a Host, with an address for its name and for each further name that it may claim,
   and with all its exporters as providers.
 - Each address is inside `spec.hosts.virtualIPs` and belongs to one host name; each host name has one address.
+- What `spec.trust` and `pki/` name exists: roots in `pki/roots/`, clusters in `mesh/clusters/`.
+  Before the first root stands there, `spec.trust.root` may be any name.
+- No two roots have one subject; a cross certificate is signed by the root that it names.
+- A request is of a cluster with `spec.trust`, and no key of an agent is another agent's or a syncer's.
+- The certificate in `pki/sealing/` is the one that the cluster's `spec.trust.sealing` pins.
 """

@@ -45,8 +45,8 @@ class Items(list[Any]):
     lines: list[int]
 
 
-def parse(data: bytes) -> Map:
-    """The one document in `data`, a map.
+def parse(data: bytes, *, texts: bool = False) -> Map:
+    """The one document in `data`, a map. `texts`: PEM, and values of the key `text`, may have line breaks.
 
     Raises:
         Malformed: whatever else it is.
@@ -59,14 +59,15 @@ def parse(data: bytes) -> Map:
         line = data.count(b"\n", 0, error.start) + 1
         raise Malformed(line, "not UTF-8", "Save the file as UTF-8.") from error
     try:
-        return _Reader(data).document()
+        return _Reader(data, texts=texts).document()
     except yaml.YAMLError as error:
         raise _translated(error, data) from error
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, texts: bool) -> None:
         self._next = yaml.CLoader(data).get_event
+        self._texts = texts
 
     def document(self) -> Map:
         self._next()  # the start of the stream
@@ -85,7 +86,7 @@ class _Reader:
 
     def _value(self, event: Any, depth: int, name: str) -> Any:
         if event.__class__ is yaml.ScalarEvent and event.anchor is None and event.tag is None:
-            return _scalar(event, name)
+            return _scalar(event, name, texts=self._texts)
         self._refuse_extras(event)
         if depth == _MAX_DEPTH:
             raise _too_deep(_line(event))
@@ -136,9 +137,9 @@ def _line(event: Any) -> int:
     return line + 1
 
 
-def _scalar(event: Any, name: str) -> str | int | float | bool:
+def _scalar(event: Any, name: str, *, texts: bool) -> str | int | float | bool:
     text: str = event.value
-    if not text.isprintable():
+    if not text.isprintable() and not (texts and _is_text(text, name)):
         what = f"{name} has a line break, a tab or another character that doesn't print"
         raise Malformed(_line(event), what, "Write it in one line; no document needs such a character.")
     if not event.implicit[0]:
@@ -152,6 +153,11 @@ def _scalar(event: Any, name: str) -> str | int | float | bool:
     if match is None:
         return text
     return float(text) if match["decimals"] else int(text)
+
+
+def _is_text(text: str, name: str) -> bool:
+    """Lines that print, of a kind where they are meant: a label with a line break at its end is none."""
+    return (text.startswith("-----BEGIN ") or name == "`text`") and all(map(str.isprintable, text.split("\n")))
 
 
 def _too_deep(line: int) -> Malformed:

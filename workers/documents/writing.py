@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from workers.documents.kinds import API_VERSION, Document
+from workers.documents.kinds import Document
+from workers.documents.strict import API_VERSION
 
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*(:[A-Za-z0-9._/-]+)*")
 """Go's reader and PyYAML disagree on what else is a string."""
