@@ -1,4 +1,4 @@
-"""The Redis users of the three kinds of process, each with exactly what it needs.
+"""The Redis users of the kinds of process, each with exactly what it needs.
 
 Knows keys and commands. A syncer may push into the queue of its cluster and do nothing else; the border may not touch
 what it trusts, nor what the workers hold.
@@ -20,14 +20,27 @@ WORKER: Final = "peermesh-worker"
 WEBHOOK: Final = "peermesh-webhook"
 """Optional, as `peermesh webhook` is."""
 
+SIGNER: Final = "peermesh-signer"
+"""Optional, as `peermesh signer` is."""
+
 SYNCER: Final = "syncer-"
-"""What the user of a cluster's syncer begins with."""
+"""What the user of a cluster's syncer begins with; its CA agent is the same user."""
 
 _CONSUME: Final = (
     "+ping +brpop +lpush +rpush +multi +exec +watch "
     "+hset +hget +hgetall +hdel +zadd +zrem +zrange +set +get +del +time +evalsha +script|load"
 )
 """What kombu and the inbox need: take messages, hold them until they are acknowledged, give back what was held long."""
+_KEPT: Final = (
+    inbox.NEWEST,
+    inbox.SEQUENCES,
+    inbox.CONTENTS,
+    inbox.REQUESTS,
+    inbox.REQUEST_SEQUENCES,
+    inbox.REQUEST_CONTENTS,
+    inbox.MARKS,
+    inbox.REFUSED,
+)
 NOBODY_ELSE: Final = "user default off"
 """The first line: without a name and a password nobody gets in."""
 
@@ -71,12 +84,15 @@ def rights(user: str) -> str:
             f"~{KEY_PREFIX}border.unacked*",
             f"%W~{KEY_PREFIX}{WORK}",
             f"%R~{inbox.KEYS}",
-            *(f"~{key}" for key in (inbox.NEWEST, inbox.SEQUENCES, inbox.CONTENTS, inbox.MARKS, inbox.REFUSED)),
+            *(f"~{key}" for key in _KEPT),
             f"~{inbox.ASKED}",
         ]
         return f"{_CONSUME} +llen +ltrim {' '.join(keys)}"
     if user == WORKER:
         return f"{_CONSUME} ~{KEY_PREFIX}{WORK} ~{KEY_PREFIX}inner.unacked* ~{inbox.NAMESPACE}*"
+    if user == SIGNER:
+        # Not %W: for a script that is given a key, Redis wants both rights to it.
+        return f"+ping +hset +hget +time +evalsha +script|load ~{inbox.CERTIFICATES} ~{inbox.MARKS}"
     if user == WEBHOOK:
         return f"+ping +lpush %W~{KEY_PREFIX}{WORK}"
     return f"+ping +lpush %W~{KEY_PREFIX}{queue(user.removeprefix(SYNCER))}"

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from syncer.protocol.errors import Rejected
-from syncer.protocol.message import OBSERVE, arguments, cluster_of, parse_arguments
+from syncer.protocol.message import TASKS, arguments, cluster_of, parse_arguments
 from syncer.protocol.observation import MAX_PACKED
 
 MAX_MESSAGE: Final = 2 * MAX_PACKED
@@ -72,13 +72,15 @@ def admit(queue: str, raw: bytes) -> bytes:
     cluster, packed, signature = parse_arguments(args)
     if cluster != cluster_of(queue):
         raise Rejected("WrongQueue", f"a message of {cluster[:63]!r} in the queue {queue}")
-    return _handed_on(queue, hashlib.sha256(raw).hexdigest()[:32], arguments(cluster, packed, signature))
+    identity = hashlib.sha256(raw).hexdigest()[:32]
+    return _handed_on(queue, message.headers.task, identity, arguments(cluster, packed, signature))
 
 
 def _check(message: _Message) -> None:
     headers = message.headers
-    if headers.task != OBSERVE:
-        raise Rejected("ForeignTask", f"a message for task {headers.task[:63]!r}; only {OBSERVE} is run here")
+    if headers.task not in TASKS:
+        known = " and ".join(sorted(TASKS))
+        raise Rejected("ForeignTask", f"a message for task {headers.task[:63]!r}; only {known} are run here")
     encodings = (message.content_type, message.content_encoding.lower(), message.properties.body_encoding)
     if encodings != ("application/json", "utf-8", "base64") or headers.compression:
         raise Rejected("BadEncoding", "a message that isn't JSON, in UTF-8, in base64, uncompressed")
@@ -87,7 +89,7 @@ def _check(message: _Message) -> None:
         raise Rejected("Scheduled", "a message with a time, an expiry, a time limit or a group")
 
 
-def _handed_on(queue: str, identity: str, args: tuple[str, str, str]) -> bytes:
+def _handed_on(queue: str, task: str, identity: str, args: tuple[str, str, str]) -> bytes:
     """The digest of what was sent is the id: in a log the same message is seen to be the same."""
     body = msgspec.json.encode((args, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}))
     return msgspec.json.encode(
@@ -95,7 +97,7 @@ def _handed_on(queue: str, identity: str, args: tuple[str, str, str]) -> bytes:
             "body": base64.b64encode(body).decode(),
             "content-type": "application/json",
             "content-encoding": "utf-8",
-            "headers": {"lang": "py", "task": OBSERVE, "id": identity, "root_id": identity, "parent_id": None},
+            "headers": {"lang": "py", "task": task, "id": identity, "root_id": identity, "parent_id": None},
             "properties": {
                 "body_encoding": "base64",
                 "delivery_info": {"exchange": "", "routing_key": queue},

@@ -1,6 +1,6 @@
 """The border app: a process of its own that takes what clusters send and keeps what is to be believed.
 
-Knows the queues of the clusters and one task. Has a Redis user of its own and no credentials of Git, forge or signer.
+Knows the queues of the clusters and two tasks. Has a Redis user of its own and no credentials of Git, forge or signer.
 `admission` says what is a message, `receive` what is kept.
 """
 
@@ -15,12 +15,13 @@ from celery import Celery, bootsteps
 from kombu.entity import Queue
 
 from syncer.protocol.errors import HumanNeeded, PeermeshError, Rejected, Superseded, Transient
-from syncer.protocol.message import OBSERVE, cluster_of, parse_arguments, queue
+from syncer.protocol.message import OBSERVE, SIGN_REQUEST, cluster_of, parse_arguments, queue
 from workers import metrics
 from workers.admission import admit
 from workers.broker import ask_flush, celery_app, log, run
 from workers.inbox import RedisInbox
-from workers.receive import receive
+from workers.outside import request_of
+from workers.receive import receive, receive_request
 from workers.settings import Settings
 
 REFRESH_SECONDS: Final = 2.0
@@ -30,7 +31,7 @@ QUEUE_LENGTH: Final = 20
 
 
 def border_app(settings: Settings) -> Celery:
-    """The app whose only task is `observe`."""
+    """The app whose only tasks are `observe` and `sign_request`."""
     inbox = RedisInbox(settings.border_broker)
     app = celery_app("border", settings.border_broker, functools.partial(_admit, inbox))
     app.steps["consumer"].add(Listen)
@@ -41,10 +42,21 @@ def border_app(settings: Settings) -> Celery:
         try:
             news = receive(inbox, *parse_arguments((cluster, packed, signature)), datetime.now(UTC))
         except PeermeshError as error:
-            _refuse(inbox, cluster, error)
+            _refuse(inbox, cluster, error, cluster)
             return
         metrics.OBSERVATIONS.labels(cluster, "yes" if news else "no").inc()
         log.info("%s: observation received, %s", cluster, "something is new" if news else "nothing new")
+        if news:
+            ask_flush(app, inbox)
+
+    @app.task(name=SIGN_REQUEST, shared=False)  # type: ignore[untyped-decorator]
+    def sign_request(cluster: str, packed: str, signature: str) -> None:
+        try:
+            news = receive_request(inbox, *parse_arguments((cluster, packed, signature)), datetime.now(UTC))
+        except PeermeshError as error:
+            _refuse(inbox, cluster, error, request_of(cluster))
+            return
+        log.info("%s: signing request received, %s", cluster, "something is new" if news else "nothing new")
         if news:
             ask_flush(app, inbox)
 
@@ -62,14 +74,15 @@ def _admit(inbox: RedisInbox, queue: str, raw: bytes) -> bytes | None:
     try:
         return admit(queue, raw)
     except Rejected as error:
-        _refuse(inbox, cluster_of(queue) or queue, error)
+        cluster = cluster_of(queue) or queue
+        _refuse(inbox, cluster, error, cluster)
     except Exception:  # noqa: BLE001 # nothing that a cluster sends may end this process, whatever was overlooked
         metrics.REFUSED.labels(cluster_of(queue) or queue, "Unforeseen").inc()
         log.exception("%s: a message that made admission fail was dropped", queue)
     return None
 
 
-def _refuse(inbox: RedisInbox, cluster: str, error: PeermeshError) -> None:
+def _refuse(inbox: RedisInbox, cluster: str, error: PeermeshError, subject: str) -> None:
     """Count it, log it, and remember for people what they can mend."""
     metrics.REFUSED.labels(cluster, error.reason).inc()
     match error:
@@ -81,7 +94,7 @@ def _refuse(inbox: RedisInbox, cluster: str, error: PeermeshError) -> None:
         case _:
             log.warning("%s: refused, %s: %s", cluster, error.reason, error)
             try:
-                inbox.refuse(cluster, error.reason, str(error), datetime.now(UTC))
+                inbox.refuse(subject, error.reason, str(error), datetime.now(UTC))
             except PeermeshError as trouble:
                 log.warning("%s: %s", cluster, trouble)
 

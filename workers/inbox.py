@@ -18,12 +18,16 @@ from syncer.protocol.broker import REMEDY, check_files, tls_trouble
 from syncer.protocol.errors import HumanNeeded, Transient
 from syncer.protocol.message import KEY_PREFIX, queue
 from syncer.protocol.secret import Secret
-from workers.outside import BorderKeys, Kept, Lost, Refusal
+from workers.outside import BorderKeys, Kept, Lost, Refusal, request_of
 
 NAMESPACE: Final = f"{KEY_PREFIX}inbox."
 NEWEST: Final = f"{NAMESPACE}newest"
 SEQUENCES: Final = f"{NAMESPACE}sequences"
 CONTENTS: Final = f"{NAMESPACE}contents"
+REQUESTS: Final = f"{NAMESPACE}requests"
+REQUEST_SEQUENCES: Final = f"{NAMESPACE}request-sequences"
+REQUEST_CONTENTS: Final = f"{NAMESPACE}request-contents"
+CERTIFICATES: Final = f"{NAMESPACE}certificates"
 MARKS: Final = f"{NAMESPACE}marks"
 SINCE: Final = f"{NAMESPACE}since"
 REFUSED: Final = f"{NAMESPACE}refused"
@@ -55,11 +59,11 @@ _KEEP: Final = (
     _MARK
     + """
 local sequences, newest, contents, marks, refused = unpack(KEYS)
-local cluster, sequence, kept, content = unpack(ARGV)
+local cluster, sequence, kept, content, subject = unpack(ARGV)
 if tonumber(redis.call('HGET', sequences, cluster) or -1) >= tonumber(sequence) then return 0 end
 redis.call('HSET', sequences, cluster, sequence)
 redis.call('HSET', newest, cluster, kept)
-redis.call('HDEL', refused, cluster)
+redis.call('HDEL', refused, subject)
 if redis.call('HGET', contents, cluster) ~= content then
   redis.call('HSET', contents, cluster, content)
   mark(marks, cluster)
@@ -68,6 +72,7 @@ return 1
 """
 )
 _MARK_ONE: Final = f"{_MARK} mark(KEYS[1], ARGV[1])"
+_SIGNED: Final = f"{_MARK} redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) mark(KEYS[2], ARGV[1])"
 _CLEAR: Final = """
 for i = 1, #ARGV, 2 do
   if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
@@ -107,12 +112,30 @@ class RedisInbox:
         )
         script = self._client.register_script
         self._keep, self._mark, self._clear = script(_KEEP), script(_MARK_ONE), script(_CLEAR)
-        self._since = script(_SINCE)
+        self._since, self._signed = script(_SINCE), script(_SIGNED)
 
     def keep(self, cluster: str, kept: Kept, *, content: str) -> bool:
-        args = (cluster, kept.sequence, msgspec.msgpack.encode(kept), content)
+        args = (cluster, kept.sequence, msgspec.msgpack.encode(kept), content, cluster)
         with _redis_errors():
             return bool(self._keep(keys=(SEQUENCES, NEWEST, CONTENTS, MARKS, REFUSED), args=args))
+
+    def keep_request(self, cluster: str, kept: Kept, *, content: str) -> bool:
+        args = (cluster, kept.sequence, msgspec.msgpack.encode(kept), content, request_of(cluster))
+        keys = (REQUEST_SEQUENCES, REQUESTS, REQUEST_CONTENTS, MARKS, REFUSED)
+        with _redis_errors():
+            return bool(self._keep(keys=keys, args=args))
+
+    def requests(self) -> Mapping[str, Kept]:
+        return self._hash(REQUESTS, msgspec.msgpack.Decoder(Kept))
+
+    def keep_certificate(self, cluster: str, document: bytes) -> None:
+        with _redis_errors():
+            self._signed(keys=(CERTIFICATES, MARKS), args=(cluster, document))
+
+    def certificates(self) -> Mapping[str, bytes]:
+        with _redis_errors():
+            found: dict[bytes, bytes] = self._client.hgetall(CERTIFICATES)  # type: ignore[assignment] # no decode_responses
+        return {name.decode(): document for name, document in sorted(found.items())}
 
     def refuse(self, cluster: str, reason: str, what: str, now: datetime) -> None:
         # Two border processes may count one too few between them; it's a number for people.
@@ -157,6 +180,11 @@ class RedisInbox:
         with _redis_errors():
             found = self._since(keys=(SINCE,), args=(now.isoformat(), *asked))
         return {name: datetime.fromisoformat(raw.decode()) for name, raw in zip(asked, found, strict=True)}
+
+    def lasting(self) -> Mapping[str, datetime]:
+        with _redis_errors():
+            found: dict[bytes, bytes] = self._client.hgetall(SINCE)  # type: ignore[assignment] # no decode_responses
+        return {name.decode(): datetime.fromisoformat(raw.decode()) for name, raw in sorted(found.items())}
 
     def border_keys(self) -> BorderKeys | None:
         return self._value(KEYS, msgspec.json.Decoder(BorderKeys))

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NewType, Protocol
 
+from syncer.protocol.certificates import Certificate
 from syncer.protocol.names import HostName
+from syncer.protocol.revocation import AuthorityKey
 from syncer.protocol.secret import Secret
 from workers.documents.kinds import Forge as ForgeSettings
 from workers.tree import BlobChange, Changes, Files, RejectedFacts
@@ -199,7 +201,7 @@ class ForgeFactory(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """The newest observation of a cluster, as it was sent and signed."""
+    """The newest observation or request of a cluster, as it was sent and signed."""
 
     sequence: int
     packed: bytes
@@ -208,10 +210,14 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class BorderKeys:
-    """What the border may trust: copied from main by `flush`, because the border has no Git."""
+    """What the border may trust: copied from main by `flush`, because the border has no Git.
+
+    By cluster: `keys` of the syncers, `agents` those of the CA agents.
+    """
 
     mesh: str
     keys: Mapping[str, tuple[str, ...]]
+    agents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +240,52 @@ class Lost:
     hosts: tuple[HostName, ...]
 
 
+def request_of(cluster: str) -> str:
+    """What `Inbox.refuse` calls the requests of a cluster: an observation that is good says nothing of them."""
+    return f"{cluster}: signing request"
+
+
+class Signer(Protocol):
+    """What signs under one root. Its key may be in a hardware token: nobody sees more of it than what it signs."""
+
+    @property
+    def issuers(self) -> tuple[Certificate, ...]:
+        """The certificate of the key, then what lies between it and the root; a root that signs itself stands alone."""
+        ...
+
+    @property
+    def key(self) -> AuthorityKey:
+        """Signs. Raises Transient (the token is away) or HumanNeeded while it does."""
+        ...
+
+    def check(self) -> None:
+        """Whether it could sign now. Raises Transient (the token is away) or HumanNeeded."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """What was signed, once, for a rotation of a cluster: for which request, and the Intermediate document."""
+
+    cluster: str
+    rotation: int
+    root: str
+    key_fingerprint: str
+    document: bytes
+
+
+class Journal(Protocol):
+    """What a signer signed. Survives it; what isn't in it was never handed on. Raises HumanNeeded."""
+
+    def find(self, cluster: str, rotation: int) -> Signed | None:
+        """What was signed for a rotation."""
+        ...
+
+    def keep(self, signed: Signed) -> None:
+        """Returns when it is on the disk. There must be nothing of this rotation yet."""
+        ...
+
+
 class Inbox(Protocol):
     """What waits in Redis. All of it may be lost at any moment: heartbeats bring it again. Raises Transient."""
 
@@ -244,8 +296,24 @@ class Inbox(Protocol):
         """
         ...
 
+    def keep_request(self, cluster: str, kept: Kept, *, content: str) -> bool:
+        """The same for a request for an intermediate."""
+        ...
+
+    def requests(self) -> Mapping[str, Kept]:
+        """The newest request of every cluster that has one."""
+        ...
+
+    def keep_certificate(self, cluster: str, document: bytes) -> None:
+        """Keep what was signed for a cluster (an Intermediate document) until main has it, and mark the cluster."""
+        ...
+
+    def certificates(self) -> Mapping[str, bytes]:
+        """What was signed, by cluster; main may have it already."""
+        ...
+
     def refuse(self, cluster: str, reason: str, what: str, now: datetime) -> None:
-        """Remember, for people, that a message of this cluster was refused."""
+        """Remember, for people, that a message of this cluster was refused; `request_of` names its requests."""
         ...
 
     def refusals(self) -> Mapping[str, Refusal]:
@@ -278,6 +346,10 @@ class Inbox(Protocol):
 
     def since(self, names: Iterable[str], now: datetime) -> Mapping[str, datetime]:
         """When each of these was first named in an unbroken row of calls; whatever isn't named is forgotten."""
+        ...
+
+    def lasting(self) -> Mapping[str, datetime]:
+        """What `since` said last."""
         ...
 
     def border_keys(self) -> BorderKeys | None:

@@ -1,4 +1,4 @@
-"""How an observation travels: the name of the task, the queue of a cluster, the arguments of the message.
+"""How a cluster's messages travel: the names of the tasks, the queue of a cluster, the arguments of a message.
 
 Knows names and encodings, no queue library. A syncer sends `send_task(OBSERVE, args=arguments(…), queue=queue(cluster),
 declare=[])`; its Redis user may do nothing else.
@@ -14,7 +14,11 @@ from typing import Final
 from syncer.protocol.errors import Rejected
 
 OBSERVE: Final = "observe"
-"""The task that a message on a border queue names; any other is refused."""
+"""The task of an observation."""
+SIGN_REQUEST: Final = "sign_request"
+"""The task of a request for an intermediate."""
+TASKS: Final = frozenset({OBSERVE, SIGN_REQUEST})
+"""What a message on a border queue may name; any other is refused."""
 KEY_PREFIX: Final = "peermesh:"
 """Prefix of every key in Redis (Celery's `global_keyprefix`)."""
 _QUEUES: Final = "observations."
@@ -36,7 +40,7 @@ def arguments(cluster: str, packed: bytes, signature: bytes) -> tuple[str, str, 
 
 
 def parse_arguments(args: Sequence[object]) -> tuple[str, bytes, bytes]:
-    """Cluster, packed observation and signature.
+    """Cluster, packed content and signature.
 
     Raises:
         Rejected: other than three strings, the latter two in base64.
@@ -47,4 +51,4 @@ def parse_arguments(args: Sequence[object]) -> tuple[str, bytes, bytes]:
                 return cluster, base64.b64decode(packed, validate=True), base64.b64decode(signature, validate=True)
             except (binascii.Error, ValueError) as error:
                 raise Rejected("BadMessage", f"arguments that aren't base64: {error}") from error
-    raise Rejected("BadMessage", "arguments that aren't cluster, observation and signature")
+    raise Rejected("BadMessage", "arguments that aren't cluster, content and signature")

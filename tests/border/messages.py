@@ -19,7 +19,12 @@ from workers.outside import BorderKeys
 
 WEST = SigningKey.from_seed(b"w" * 32)
 EAST = SigningKey.from_seed(b"e" * 32)
-KEYS = BorderKeys(mesh="acme", keys={"east": (EAST.public,), "new": (), "west": (WEST.public,)})
+AGENT = SigningKey.from_seed(b"a" * 32)
+KEYS = BorderKeys(
+    mesh="acme",
+    keys={"east": (EAST.public,), "new": (), "west": (WEST.public,)},
+    agents={"west": (AGENT.public,)},
+)
 WEST_QUEUE = queue("west")
 
 

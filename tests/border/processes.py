@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import redis
@@ -28,9 +28,11 @@ from tests.servers.valkey import free_port
 from workers import app, border, broker
 from workers.app import Centre, run_worker
 from workers.border import run_receive
+from workers.figures import TrustFigures
 from workers.flush import FlushReport
 from workers.inbox import RedisInbox
 from workers.receive import receive
+from workers.rotate import Turn
 from workers.settings import Settings, settings_from_environment
 
 ROOT = Path(__file__).parents[2]
@@ -180,11 +182,22 @@ def _centre(settings: Settings, *, client: redis.Redis) -> Centre:
         client.incr("test.sweeps")
         return bool(inbox.marked())
 
-    return Centre(inbox=inbox, flush=flush, sweep=sweep)
+    def rotate(_: datetime) -> Turn:
+        client.incr("test.rotates")
+        if not client.exists("test.due"):
+            return Turn()
+        inbox.mark("main")
+        return Turn(reasons=("peermesh/trust/request-west",), figures=TrustFigures(unsigned={"west": _DUE}))
+
+    return Centre(inbox=inbox, flush=flush, sweep=sweep, rotate=rotate)
+
+
+_DUE = datetime(2026, 4, 1, tzinfo=UTC)
 
 
 def _work(settings: Settings, client: redis.Redis) -> int:
     app.SWEEP_SECONDS = float(os.environ.get("TEST_SWEEP_SECONDS", "600"))  # type: ignore[misc, assignment]
+    app.ROTATE_SECONDS = float(os.environ.get("TEST_ROTATE_SECONDS", "600"))  # type: ignore[misc, assignment]
     if "TEST_POOL_DIES" in os.environ:
         broker.POOL_SECONDS = 2
         signals.worker_process_init.connect(lambda **_: os._exit(7), weak=False)

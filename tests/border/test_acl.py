@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from syncer.protocol.secret import Secret
 from tests.servers.redis_tls import RedisTls, redis_tls
 from tests.servers.valkey import Valkey, valkey
 from workers import inbox
-from workers.acl import BORDER, WEBHOOK, WORKER, acl_file, acl_lines, syncer_user
+from workers.acl import BORDER, SIGNER, WEBHOOK, WORKER, acl_file, acl_lines, syncer_user
+from workers.inbox import RedisInbox
 
 WITHOUT_LOGIN = {"auth", "hello", "quit", "reset"}
 """Commands that a server takes from anybody who can connect; they touch no key."""
@@ -24,13 +25,14 @@ SYNCER = {"lpush", "ping"}
 KOMBU = {"brpop", "rpush", "multi", "exec", "watch", "zadd", "zrem", "zrange", "evalsha", "script|load"}
 WORKER_MAY = SYNCER | KOMBU | {"hset", "hget", "hgetall", "hdel", "set", "get", "del", "time"}
 BORDER_MAY = WORKER_MAY | {"llen", "ltrim"}
+SIGNER_MAY = {"ping", "hset", "hget", "time", "evalsha", "script|load"}
 
 OBSERVATIONS = KEY_PREFIX + queue("west")
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey | RedisTls]:
-    users = {syncer_user("east"): "e", syncer_user("west"): "w", BORDER: "b", WORKER: "i", WEBHOOK: "h"}
+    users = {syncer_user("east"): "e", syncer_user("west"): "w", BORDER: "b", WORKER: "i", WEBHOOK: "h", SIGNER: "s"}
     lines = acl_file({user: Secret(password) for user, password in users.items()})
     if request.param == "valkey":
         with valkey(acl=lines) as running:
@@ -67,7 +69,14 @@ def may_run(client: redis.Redis, user: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("user", "expected"), [(syncer_user("west"), SYNCER), (BORDER, BORDER_MAY), (WORKER, WORKER_MAY), (WEBHOOK, SYNCER)]
+    ("user", "expected"),
+    [
+        (syncer_user("west"), SYNCER),
+        (BORDER, BORDER_MAY),
+        (WORKER, WORKER_MAY),
+        (WEBHOOK, SYNCER),
+        (SIGNER, SIGNER_MAY),
+    ],
 )
 def test_every_other_command_is_refused(client, user, expected):
     assert expected == {name for name in commands(client) if may_run(client, user, name)} - WITHOUT_LOGIN
@@ -141,6 +150,7 @@ def test_nobody_gets_in_without_a_password(server):
         (BORDER, inbox.SEEN),
         (BORDER, inbox.LOCK),
         (BORDER, inbox.TROUBLES),
+        (BORDER, inbox.CERTIFICATES),
         (BORDER, f"{KEY_PREFIX}inner.unacked"),
         (WORKER, OBSERVATIONS),
         (WORKER, f"{KEY_PREFIX}border.unacked"),
@@ -159,6 +169,21 @@ def test_the_border_may_read_whom_to_trust_but_not_say_so(client):
 def test_the_border_may_send_for_a_flush_but_not_see_what_waits(client):
     assert answer(client, BORDER, "lpush", f"{KEY_PREFIX}work", "x") == "OK"
     assert "key" in answer(client, BORDER, "brpop", f"{KEY_PREFIX}work", "1")
+
+
+@pytest.mark.parametrize("key", [inbox.NEWEST, inbox.REQUESTS, inbox.KEYS, OBSERVATIONS, f"{KEY_PREFIX}work"])
+def test_the_signer_touches_nothing_but_certificates(client, key):
+    assert answer(client, SIGNER, "hset", inbox.CERTIFICATES, "west", "x") == "OK"
+    assert "key" in answer(client, SIGNER, "hset", key, "west", "x")
+    assert "key" in answer(client, SIGNER, "hget", key, "west")
+
+
+def test_the_signer_hands_a_certificate_in(server):
+    urls = (server.url_for(SIGNER, "s"), server.url_for(WORKER, "i"))
+    signer, worker = (RedisInbox(Secret(url)) for url in urls)
+    with closing(signer), closing(worker):
+        signer.keep_certificate("west", b"certificate")
+        assert {"west": b"certificate"} == worker.certificates()
 
 
 def test_a_syncer_may_send_and_not_read_what_it_sent(client):

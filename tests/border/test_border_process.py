@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from syncer.protocol.message import KEY_PREFIX, queue
+from syncer.protocol.message import KEY_PREFIX, SIGN_REQUEST, queue
 from syncer.protocol.secret import Secret
 from syncer.publish import send
 from tests.border.messages import (
@@ -25,11 +25,13 @@ from tests.border.messages import (
     microseconds,
 )
 from tests.border.processes import Process, process, wait_until
+from tests.border.requests import NOT_BELIEVED as REQUESTS_NOT_BELIEVED
+from tests.border.requests import request_message
 from tests.servers.valkey import Valkey, valkey
 from workers.acl import BORDER, WORKER, acl_lines, syncer_user
 from workers.border import QUEUE_LENGTH
-from workers.inbox import RedisInbox
-from workers.outside import BorderKeys
+from workers.inbox import REFUSED, RedisInbox
+from workers.outside import BorderKeys, request_of
 
 LINES = acl_lines({"east": Secret("e"), "west": Secret("w")}, border=Secret("b"), worker=Secret("i"))
 KEY = KEY_PREFIX + WEST_QUEUE
@@ -156,6 +158,21 @@ def test_a_message_that_names_another_route_goes_nowhere_else(shared):
     border.passes(running)
     assert [] == border.tests.keys("*elsewhere*")
     assert [] == border.tests.keys("*\x06\x16*")
+
+
+def test_a_request_of_the_agent_is_kept_and_a_hostile_one_is_told(shared):
+    border, _ = shared
+    now = datetime.now(UTC)
+    border.push(request_message(now))
+    wait_until(border.inbox.requests, what="the request")
+    told = request_of("west")
+    for name, (reason, make) in REQUESTS_NOT_BELIEVED.items():
+        border.push(message(make(datetime.now(UTC)), headers={"task": SIGN_REQUEST}))
+        wait_until(lambda: told in border.inbox.refusals(), what=f"a refusal of {name}")
+        assert (name, reason) == (name, border.inbox.refusals()[told].reason)
+        border.tests.hdel(REFUSED, told)
+    assert {"west": microseconds(now)} == {name: kept.sequence for name, kept in border.inbox.requests().items()}
+    assert border.tests.acl_log() == []
 
 
 def test_what_the_syncers_publisher_sends_is_kept(shared):

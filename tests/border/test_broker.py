@@ -46,7 +46,7 @@ def test_each_app_has_its_tasks_and_none_of_the_other():
     settings = read_settings({})
     border, inner = border_app(settings), inner_app(settings, lambda _: None)  # type: ignore[arg-type, return-value]
     ours = [{name for name in app.tasks if not name.startswith("celery.")} for app in (border, inner)]
-    assert ours == [{"observe"}, {"flush", "sweep"}]
+    assert ours == [{"observe", "sign_request"}, {"flush", "sweep", "rotate"}]
     border.inbox.close()
 
 

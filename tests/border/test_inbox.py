@@ -16,7 +16,7 @@ from syncer.protocol.secret import Secret
 from tests.servers.valkey import Valkey, valkey
 from tests.simulator.inbox import MemoryInbox
 from workers.inbox import CONTENTS, KEYS, NEWEST, RedisInbox, _redis_errors, _redis_url
-from workers.outside import BorderKeys, Inbox, Kept, Lost, Refusal
+from workers.outside import BorderKeys, Inbox, Kept, Lost, Refusal, request_of
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
@@ -98,6 +98,31 @@ def test_one_that_says_the_same_is_kept_and_marks_nothing(inbox):
     assert {} == inbox.marked()
 
 
+def test_requests_are_kept_beside_observations_by_their_own_numbers(inbox):
+    inbox.keep("west", kept(7), content="a")
+    inbox.clear(inbox.marked())
+    assert inbox.keep_request("west", kept(3, b"request"), content="b")
+    assert ["west"] == list(inbox.marked())
+    assert not inbox.keep_request("west", kept(3, b"another"), content="c")
+    inbox.clear(inbox.marked())
+    assert inbox.keep_request("west", kept(4, b"again"), content="b")
+    assert ({"west": kept(7)}, {"west": kept(4, b"again")}, {}) == (inbox.newest(), inbox.requests(), inbox.marked())
+
+
+def test_a_good_observation_says_nothing_of_a_refused_request(inbox):
+    inbox.refuse(request_of("west"), "TooOften", "a request too soon", NOW)
+    inbox.keep("west", kept(1), content="a")
+    assert [request_of("west")] == list(inbox.refusals())
+    inbox.keep_request("west", kept(1), content="a")
+    assert {} == inbox.refusals()
+
+
+def test_what_was_signed_comes_back_and_marks_its_cluster(inbox):
+    assert {} == inbox.certificates()
+    inbox.keep_certificate("west", b"signed: \x00\xff")
+    assert ({"west": b"signed: \x00\xff"}, ["west"]) == (inbox.certificates(), list(inbox.marked()))
+
+
 def test_clusters_do_not_touch_each_other(inbox):
     inbox.keep("west", kept(9), content="a")
     assert inbox.keep("east", kept(1), content="a")
@@ -144,8 +169,10 @@ def test_since_holds_while_a_name_is_named_without_a_gap(inbox):
     later, much_later = NOW + timedelta(minutes=1), NOW + timedelta(minutes=2)
     assert {"a": NOW, "b": NOW} == inbox.since(["a", "b"], NOW)
     assert {"b": NOW, "c": later} == inbox.since(["b", "c"], later)
+    assert {"b": NOW, "c": later} == inbox.lasting()
     assert {"a": much_later, "b": NOW} == inbox.since(["b", "a", "b"], much_later)
     assert {} == inbox.since([], much_later)
+    assert {} == inbox.lasting()
     assert {"b": much_later} == inbox.since(["b"], much_later)
 
 

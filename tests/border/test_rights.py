@@ -18,10 +18,11 @@ from syncer.protocol.message import KEY_PREFIX
 from syncer.protocol.secret import Secret
 from tests.border.messages import KEYS, WEST_QUEUE, honest
 from tests.border.processes import Process, process, wait_until
+from tests.border.requests import request_message
 from tests.servers.valkey import Valkey, valkey
 from workers.acl import BORDER, WORKER, acl_lines, rights
 from workers.broker import WORK, ask_flush, celery_app
-from workers.inbox import RedisInbox
+from workers.inbox import REQUESTS, RedisInbox
 
 _PAUSE = 1.5
 """Seconds for a process to connect again and do its work before its connections are broken once more."""
@@ -108,6 +109,9 @@ def border() -> Iterator[Deprived]:
             for _ in range(30):  # more than are kept
                 tests.lpush(KEY_PREFIX + WEST_QUEUE, b"garbage{")
             tests.lpush(KEY_PREFIX + WEST_QUEUE, honest(datetime.now(UTC), offers=int(tests.incr("test.n")) % 7))
+            # One that comes too soon isn't kept, so what was kept last is forgotten.
+            tests.delete(REQUESTS)
+            tests.lpush(KEY_PREFIX + WEST_QUEUE, request_message(datetime.now(UTC)))
 
         deprived = Deprived(server, BORDER, "receive", use)
         with deprived.processes:

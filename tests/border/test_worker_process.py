@@ -123,6 +123,22 @@ def test_a_lost_message_is_made_up_by_the_next_sweep(centre):
         assert running.metrics()["peermesh_last_sweep_timestamp_seconds"] > 0
 
 
+def test_what_is_due_by_a_date_is_flushed_although_nobody_said_anything(centre):
+    centre.tests.set("test.due", 1)
+    with centre.process() as running:
+        wait_until(lambda: centre.count("flushes"), what="a flush")
+        centre.flushed()
+        metrics = running.metrics()
+        assert metrics["peermesh_last_rotate_timestamp_seconds"] > 0
+        assert 'peermesh_oldest_unsigned_timestamp_seconds{cluster="west"}' in metrics
+
+
+def test_certificates_are_looked_at_again_and_again(centre):
+    with centre.process(TEST_SWEEP_SECONDS="600", TEST_ROTATE_SECONDS="0.2"):
+        wait_until(lambda: centre.count("rotates") > 2, what="beat")
+    assert not centre.count("flushes")
+
+
 def test_redis_may_lose_everything(centre):
     with centre.process(TEST_SWEEP_SECONDS="0.2"):
         wait_until(lambda: centre.count("sweeps"), what="its start")

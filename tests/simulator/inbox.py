@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from workers.outside import BorderKeys, Kept, Lost, Refusal
+from workers.outside import BorderKeys, Kept, Lost, Refusal, request_of
 
 
 @dataclass
 class _Content:
     newest: dict[str, Kept] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
+    requests: dict[str, Kept] = field(default_factory=dict)
+    request_contents: dict[str, str] = field(default_factory=dict)
+    certificates: dict[str, bytes] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
@@ -40,15 +43,42 @@ class MemoryInbox:
         self._content = _Content()
 
     def keep(self, cluster: str, kept: Kept, *, content: str) -> bool:
-        before = self._content.newest.get(cluster)
+        now = self._content
+        return self._kept(cluster, kept, content, newest=now.newest, contents=now.contents, subject=cluster)
+
+    def keep_request(self, cluster: str, kept: Kept, *, content: str) -> bool:
+        now, subject = self._content, request_of(cluster)
+        return self._kept(cluster, kept, content, newest=now.requests, contents=now.request_contents, subject=subject)
+
+    def _kept(
+        self,
+        cluster: str,
+        kept: Kept,
+        content: str,
+        *,
+        newest: dict[str, Kept],
+        contents: dict[str, str],
+        subject: str,
+    ) -> bool:
+        before = newest.get(cluster)
         if before is not None and before.sequence >= kept.sequence:
             return False
-        self._content.newest[cluster] = kept
-        self._content.refused.pop(cluster, None)
-        if self._content.contents.get(cluster) != content:
-            self._content.contents[cluster] = content
+        newest[cluster] = kept
+        self._content.refused.pop(subject, None)
+        if contents.get(cluster) != content:
+            contents[cluster] = content
             self.mark(cluster)
         return True
+
+    def requests(self) -> Mapping[str, Kept]:
+        return dict(sorted(self._content.requests.items()))
+
+    def keep_certificate(self, cluster: str, document: bytes) -> None:
+        self._content.certificates[cluster] = document
+        self.mark(cluster)
+
+    def certificates(self) -> Mapping[str, bytes]:
+        return dict(sorted(self._content.certificates.items()))
 
     def refuse(self, cluster: str, reason: str, what: str, now: datetime) -> None:
         before = self._content.refused.get(cluster)
@@ -86,6 +116,9 @@ class MemoryInbox:
     def since(self, names: Iterable[str], now: datetime) -> Mapping[str, datetime]:
         before = self._content.since
         self._content.since = {name: before.get(name, now) for name in sorted(set(names))}
+        return dict(self._content.since)
+
+    def lasting(self) -> Mapping[str, datetime]:
         return dict(self._content.since)
 
     def border_keys(self) -> BorderKeys | None:

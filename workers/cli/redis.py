@@ -15,7 +15,9 @@ from workers.cli.exits import Commands
 from workers.cli.screen import say
 from workers.cli.start import say_commit
 
-_USERS: Final = {"border": "peermesh-border", "worker": "peermesh-worker", "webhook": "peermesh-webhook"}
+_USERS: Final = {
+    "border": "peermesh-border", "worker": "peermesh-worker", "webhook": "peermesh-webhook", "signer": "peermesh-signer"
+}  # fmt: skip
 """As `workers.acl` has them; importing that takes as long as Celery does."""
 
 
@@ -64,7 +66,7 @@ Examples:
 def password(process: str, repo: str, password_file: Path | None, *, finish: bool) -> None:
     """Change the password of the centre's Redis users.
 
-    That of `receive` (border), `worker` or `webhook`. The old password counts until --finish.
+    That of `receive` (border), `worker`, `webhook` or `signer`. The old password counts until --finish.
     """
     change_password(repo, _USERS[process], password_file, finish=finish)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from syncer.protocol.errors import Rejected
-from workers.acl import BORDER, NOBODY_ELSE, WEBHOOK, WORKER, user_line
+from workers.acl import BORDER, NOBODY_ELSE, SIGNER, WEBHOOK, WORKER, user_line
 
 FOLDER: Final = "delivery/redis"
 USERS: Final = f"{FOLDER}/users.acl"
@@ -85,7 +85,7 @@ def with_users(text: str, users: Iterable[str] = ()) -> str:
 
     A user that is new in it has no password, so nobody gets in by its name.
     """
-    optional = {WEBHOOK} if digests_of(text, WEBHOOK) else set()
+    optional = {user for user in (SIGNER, WEBHOOK) if digests_of(text, user)}
     for user in sorted({*OURS, *users} | optional):
         text = _with_line(text, user, digests_of(text, user))
     return text
