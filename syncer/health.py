@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 
 from syncer import metrics
 from syncer.protocol.errors import HumanNeeded
@@ -64,7 +64,9 @@ class Health:
 
 
 @contextmanager
-def serving(address: tuple[str, int] | None, health: Health) -> Iterator[int]:
+def serving(
+    address: tuple[str, int] | None, health: Health, registry: CollectorRegistry = metrics.REGISTRY
+) -> Iterator[int]:
     """Serve `/healthz`, `/readyz` and, as everything else, metrics; yields the port (0: there was no `address`).
 
     Raises:
@@ -75,7 +77,7 @@ def serving(address: tuple[str, int] | None, health: Health) -> Iterator[int]:
         return
     host, port = address
     try:
-        server, thread = start_http_server(port, host, metrics.REGISTRY)
+        server, thread = start_http_server(port, host, registry)
     except OSError as error:
         what = f"{host}:{port} can't be listened on: {error.strerror or error}"
         raise HumanNeeded("NoListen", what, remedy="Name another address in PEERMESH_LISTEN.") from error

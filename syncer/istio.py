@@ -21,7 +21,7 @@ _VERSION_LABEL: Final = "app.kubernetes.io/version"
 
 def istio_settings(state: ClusterState, istio_namespace: str) -> Iterator[tuple[str, str]]:
     """`istio.<setting>` and its value."""
-    versions = sorted({version for workload in _istiods(state, istio_namespace) for version in _versions(workload)})
+    versions = istio_versions(state, istio_namespace)
     if versions:
         yield "istio.version", ",".join(versions)
     for namespace in state.namespaces:
@@ -32,6 +32,12 @@ def istio_settings(state: ClusterState, istio_namespace: str) -> Iterator[tuple[
         yield from _of_mesh_config(config)
     if config is None or config.get("rootNamespace", istio_namespace) == istio_namespace:
         yield from _mutual_tls(state, istio_namespace)
+
+
+def istio_versions(state: ClusterState, istio_namespace: str) -> tuple[str, ...]:
+    """Those of all istiods, sorted, as far as their images or charts say them."""
+    found = {version for workload in _istiods(state, istio_namespace) for version in _versions(workload)}
+    return tuple(sorted(found))
 
 
 def _istiods(state: ClusterState, istio_namespace: str) -> Iterator[Workload]:

@@ -32,6 +32,12 @@ OFFERS: Final = Gauge("peermesh_syncer_offers", "Exports that the last complete 
 REFUSED: Final = Gauge(
     "peermesh_syncer_refused", "What the last complete reading found that can't be exported", registry=REGISTRY
 )
+PROBES: Final = Counter(
+    "peermesh_syncer_probes",
+    "Handshakes with workloads and istiods, to see what they trust and sign with: answered or silent",
+    ["outcome"],
+    registry=REGISTRY,
+)
 PUBLISHED: Final = Counter("peermesh_syncer_published", "Observations that the broker took", registry=REGISTRY)
 FAILURES: Final = Counter(
     "peermesh_syncer_publish_failures",

@@ -25,6 +25,7 @@ from syncer.protocol.labels import DIGEST
 from syncer.protocol.observation import Observation
 from syncer.protocol.offer import GATEWAY, Offer, Refused
 from syncer.sources import SOURCES
+from syncer.trust import NOTHING, Sample, observed_trust
 from syncer.units import units
 
 VERSION: Final = version("peermesh")
@@ -41,10 +42,13 @@ class Scope:
     istio_namespace: str = ISTIO_SYSTEM
 
 
-def observe(state: ClusterState, scope: Scope, *, sequence: int, observed_at: datetime) -> Observation:
+def observe(
+    state: ClusterState, scope: Scope, *, sequence: int, observed_at: datetime, sample: Sample = NOTHING
+) -> Observation:
     """The observation of a complete state. Where Istio isn't (all) there, nothing is said of what its objects show.
 
-    `sequence` and `observed_at` (with a time zone) are those of the moment when the state was read.
+    `sequence` and `observed_at` (with a time zone) are those of the moment when the state was read. `sample`: what
+    handshakes showed until then.
     """
     readable = [name for name, source in SOURCES.items() if source.readable(state)]
     said = [result for name in readable for result in SOURCES[name].exports(state, name)]
@@ -65,6 +69,7 @@ def observe(state: ClusterState, scope: Scope, *, sequence: int, observed_at: da
         refused=tuple(sorted({*(one for one in said if isinstance(one, Refused)), *untold}, key=_in_order)),
         applied=dict(sorted(_applied(state))) if state.istio else UNSET,
         settings=dict(sorted(_settings(state, scope))),
+        trust=observed_trust(state, scope.istio_namespace, sample),
     )
 
 

@@ -1,4 +1,4 @@
-"""Publishing: an observation is signed and pushed into the queue of its cluster.
+"""Publishing: what a cluster says is signed and pushed into its queue.
 
 Knows the queue library, and what the one user of this cluster may do: push into one list, nothing else, so nothing is
 declared, looked at or read back. Knows nothing of what an observation says.
@@ -63,7 +63,9 @@ class _Transport(redis.Transport):
     Channel = _Channel
 
 
-def send(broker: Secret, args: tuple[str, str, str], check: Callable[[], None] = lambda: None) -> None:
+def send(
+    broker: Secret, args: tuple[str, str, str], check: Callable[[], None] = lambda: None, *, task: str = OBSERVE
+) -> None:
     """Push one message and disconnect: after minutes of silence something between here and there has hung up anyway.
 
     `check` raises if it may no longer be sent; it is called last, for connecting may take as long as another replica
@@ -75,7 +77,7 @@ def send(broker: Secret, args: tuple[str, str, str], check: Callable[[], None] =
         Transient: it doesn't answer.
     """
     cluster = args[0]
-    task = _CELERY.amqp.as_task_v2(str(uuid.uuid4()), OBSERVE, args=args, argsrepr=repr(cluster), origin=cluster)
+    message = _CELERY.amqp.as_task_v2(str(uuid.uuid4()), task, args=args, argsrepr=repr(cluster), origin=cluster)
     url = broker.reveal()
     check_files(broker)
     try:
@@ -95,7 +97,7 @@ def send(broker: Secret, args: tuple[str, str, str], check: Callable[[], None] =
             producer = Producer(connection.channel(), serializer="json")  # type: ignore[no-untyped-call]
             check()
             producer.publish(  # type: ignore[no-untyped-call]
-                task.body, exchange="", routing_key=queue(cluster), headers=task.headers, **task.properties
+                message.body, exchange="", routing_key=queue(cluster), headers=message.headers, **message.properties
             )
     except (RedisError, KombuError, OSError) as error:
         raise _translated(error, cluster) from error

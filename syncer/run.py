@@ -29,6 +29,7 @@ from syncer.health import TURN_SECONDS, Health, serving
 from syncer.keys import key_of_secret, signing_key
 from syncer.leader import Alone, Election, Leader, LeaseLock, Terms
 from syncer.observe import Scope, next_sequence, observe
+from syncer.probing import Prober
 from syncer.protocol.errors import PeermeshError, Transient
 from syncer.protocol.observation import Observation
 from syncer.protocol.signature import SigningKey
@@ -98,12 +99,14 @@ def _observe(
         send(settings.broker, signed(observation, key), leader.check)
 
     reader = _reader(settings, connection)
+    prober = Prober(settings.probing, settings.istio_namespace, tell=lambda: news.put(None))
     # The election ends last: while something may still be sent, nobody else should lead.
-    with leader, Publisher(deliver) as publisher, _watched(reader, news, stop):
+    with leader, Publisher(deliver) as publisher, prober, _watched(reader, news, stop):
         metrics.LEADER.set_function(lambda: float(leader.leading()))
         health.loops = {"thread that publishes": publisher, "thread of the election": leader}
         health.election = leader.trouble
-        _follow(Syncer(settings.scope, reader, publisher.publish, leader), news, settings.timing, health, stop)
+        syncer = Syncer(settings.scope, reader, publisher.publish, leader, prober)
+        _follow(syncer, news, settings.timing, health, stop)
 
 
 def _leader(lease: Lease | None, connection: Connection | None, began: Callable[[], None]) -> Election | Alone:
@@ -166,11 +169,19 @@ def _watched(reader: Reader, news: _News, stop: threading.Event) -> Iterator[Non
 class Syncer:
     """What one cluster said last, and so what is news. `waiting`: why it wasn't read even once; empty: it was."""
 
-    def __init__(self, scope: Scope, reader: Reader, publish: Callable[[Observation], None], leader: Leader) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        reader: Reader,
+        publish: Callable[[Observation], None],
+        leader: Leader,
+        prober: Prober,
+    ) -> None:
         self._scope = scope
         self._reader = reader
         self._publish = publish
         self._leader = leader
+        self._prober = prober
         self._term = leader.term
         self._last: Observation | None = None
         self._sequence = 0
@@ -187,17 +198,23 @@ class Syncer:
         state = self._state()
         if state is None:
             return False
+        self._prober.look(state)
         self._sequence = next_sequence(self._sequence, now)
-        observation = observe(state, self._scope, sequence=self._sequence, observed_at=now)
+        observation = observe(state, self._scope, sequence=self._sequence, observed_at=now, sample=self._prober.sample)
         metrics.OFFERS.set(len(observation.offers))
         metrics.REFUSED.set(len(observation.refused))
         news = self._last is None or _said(observation) != _said(self._last)
         if not (news or heartbeat) or not self._leader.leading():
             return False
         self._publish(observation)
-        self._tell(observation, "changed" if news else "heartbeat")
+        self._tell(observation, self._cause(observation) if news else "heartbeat")
         self._last = observation
         return True
+
+    def _cause(self, observation: Observation) -> str:
+        """Rounds of handshakes end every few minutes, and are no change of what people did."""
+        before = self._last and msgspec.structs.replace(_said(self._last), trust=observation.trust)
+        return "trust" if before == _said(observation) else "changed"
 
     def _begins(self) -> bool:
         """This replica begins to lead: what it knows is read anew, and whatever it says is news."""

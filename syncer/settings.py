@@ -5,41 +5,22 @@ Knows names, meanings and defaults, and refuses what can't be meant. Opens no co
 
 from __future__ import annotations
 
-import math
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from syncer.debounce import Timing
+from syncer.environment import Setting, Values, address, bad_setting, label, port, seconds, subdomain
 from syncer.foreign import MeshHosts
 from syncer.gateway import GatewayPlace
 from syncer.observe import Scope
 from syncer.protocol.broker import broker_url
-from syncer.protocol.errors import HumanNeeded
-from syncer.protocol.names import is_label, is_subdomain
+from syncer.protocol.names import is_subdomain
 from syncer.protocol.secret import Secret
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One variable of the environment, for the documentation and for messages.
-
-    One without a default must be set, unless its meaning says what happens if it isn't.
-    """
-
-    name: str
-    meaning: str
-    default: str = ""
-
-    @property
-    def required(self) -> bool:
-        return not self.default and "not set: " not in self.meaning
-
+from syncer.rounds import Probing
 
 MESH: Final = Setting(name="PEERMESH_MESH", meaning="name of the mesh, as in `mesh/mesh.yaml`")
 CLUSTER: Final = Setting(name="PEERMESH_CLUSTER", meaning="name of this cluster, as in `mesh/clusters/`")
@@ -122,6 +103,17 @@ HEARTBEAT: Final = Setting(
     meaning="seconds after which is said again what is so; the centre refuses what is older than 900",
     default="300",
 )
+PROBE: Final = Setting(
+    name="PEERMESH_PROBE",
+    meaning="pods that are asked in a round which roots they trust, by a TLS handshake without a certificate; 0: none, "
+    "and no istiod; a directory has none to ask",
+    default="50",
+)
+PROBE_PORT: Final = Setting(
+    name="PEERMESH_PROBE_PORT",
+    meaning="port of a pod at which its sidecar is asked: any that it intercepts, and nothing needs to listen on it",
+    default="15099",
+)
 
 SETTINGS: Final = (
     MESH,
@@ -147,7 +139,12 @@ SETTINGS: Final = (
     QUIET,
     LONGEST,
     HEARTBEAT,
+    PROBE,
+    PROBE_PORT,
 )
+
+_MOST_PODS: Final = 1000
+"""In a round: so many that don't answer take six minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +186,7 @@ class Settings:
     namespace: str = "default"
     istio_namespace: str = "istio-system"
     timing: Timing = field(default_factory=Timing)
+    probing: Probing = field(default_factory=Probing)
 
 
 def settings_from_environment() -> Settings:
@@ -202,65 +200,34 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         HumanNeeded: a variable that must be set isn't, or a value that can't be meant.
     """
-    values = _Values(environment)
+    values = Values(environment)
     value = values.read
+    heartbeat = value(HEARTBEAT, seconds)
     return Settings(
         scope=Scope(
-            mesh=value(MESH, _label),
-            cluster=value(CLUSTER, _label),
+            mesh=value(MESH, label),
+            cluster=value(CLUSTER, label),
             gateway=GatewayPlace(
-                namespace=value(GATEWAY_NAMESPACE, _label),
+                namespace=value(GATEWAY_NAMESPACE, label),
                 selector=value(GATEWAY_SELECTOR, _pairs),
-                port=value(GATEWAY_PORT, _port),
+                port=value(GATEWAY_PORT, port),
             ),
             hosts=MeshHosts(template=value(HOST_TEMPLATE, _template), patterns=value(HOST_PATTERNS, _patterns)),
-            istio_namespace=value(ISTIO_NAMESPACE, _label),
+            istio_namespace=value(ISTIO_NAMESPACE, label),
         ),
         broker=value(BROKER, broker_url),
         source=_source(values),
         key=_key(values),
         lease=_lease(values),
-        listen=value(LISTEN, _address) if values.said(LISTEN) else None,
-        namespace=value(NAMESPACE, _label),
-        istio_namespace=value(ISTIO_NAMESPACE, _label),
-        timing=Timing(
-            quiet=value(QUIET, _seconds), longest=value(LONGEST, _seconds), heartbeat=value(HEARTBEAT, _seconds)
-        ),
+        listen=value(LISTEN, address) if values.said(LISTEN) else None,
+        namespace=value(NAMESPACE, label),
+        istio_namespace=value(ISTIO_NAMESPACE, label),
+        timing=Timing(quiet=value(QUIET, seconds), longest=value(LONGEST, seconds), heartbeat=heartbeat),
+        probing=_probing(values, heartbeat),
     )
 
 
-class _Values:
-    """Variables of an environment, parsed one by one."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-
-    def said(self, setting: Setting) -> str:
-        """What somebody set; empty: nobody did."""
-        return self._environment.get(setting.name, "").strip()
-
-    def read(self, setting: Setting, parse: Callable[[str], _T]) -> _T:
-        """What it is, by default if need be."""
-        text = self.said(setting) or setting.default
-        if not text and setting.required:
-            raise _bad(setting, "it isn't set")
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise _bad(setting, str(error)) from error
-
-    def apart(self, one: Setting, *others: Setting) -> None:
-        """Refuse `one` beside any of the others: the one that isn't followed would be a surprise."""
-        beside = [other.name for other in others if self.said(one) and self.said(other)]
-        if beside:
-            raise _bad(one, f"{beside[0]} is set, too, and only one of them can be followed")
-
-
-def _bad(setting: Setting, what: str) -> HumanNeeded:
-    return HumanNeeded("BadSetting", what, subject=setting.name, remedy=f"It is {setting.meaning}.")
-
-
-def _source(values: _Values) -> Path | Api:
+def _source(values: Values) -> Path | Api:
     values.apart(DIRECTORY, KUBECONFIG, CONTEXT, KEY_SECRET, LEASE)
     if values.said(DIRECTORY):
         return values.read(DIRECTORY, Path)
@@ -269,48 +236,28 @@ def _source(values: _Values) -> Path | Api:
     )
 
 
-def _key(values: _Values) -> Path | KeySecret:
+def _key(values: Values) -> Path | KeySecret:
     values.apart(KEY_SECRET, KEY_FILE)
     if not values.said(KEY_SECRET):
         return values.read(KEY_FILE, Path)
-    return KeySecret(namespace=_pod_namespace(values, KEY_SECRET), name=values.read(KEY_SECRET, _subdomain))
+    return KeySecret(namespace=_pod_namespace(values, KEY_SECRET), name=values.read(KEY_SECRET, subdomain))
 
 
-def _lease(values: _Values) -> Lease | None:
+def _lease(values: Values) -> Lease | None:
     if not values.said(LEASE):
         return None
     return Lease(
         namespace=_pod_namespace(values, LEASE),
-        name=values.read(LEASE, _subdomain),
+        name=values.read(LEASE, subdomain),
         holder=values.said(POD_NAME) or socket.gethostname(),
-        duration=values.read(LEASE_DURATION, _seconds),
+        duration=values.read(LEASE_DURATION, seconds),
     )
 
 
-def _pod_namespace(values: _Values, wanted_for: Setting) -> str:
+def _pod_namespace(values: Values, wanted_for: Setting) -> str:
     if not values.said(POD_NAMESPACE):
-        raise _bad(POD_NAMESPACE, f"it isn't set, and {wanted_for.name} is")
-    return values.read(POD_NAMESPACE, _label)
-
-
-def _label(text: str) -> str:
-    if not is_label(text):
-        raise ValueError(f"{text[:80]!r} isn't a name of a-z, 0-9 and -")
-    return text
-
-
-def _subdomain(text: str) -> str:
-    if not is_subdomain(text):
-        raise ValueError(f"{text[:80]!r} isn't a DNS name")
-    return text
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not colon or not port.isdecimal() or int(port) >= 1 << 16:
-        raise ValueError(f"{text[:80]!r} isn't host:port")
-    return host, int(port)
+        raise bad_setting(POD_NAMESPACE, f"it isn't set, and {wanted_for.name} is")
+    return values.read(POD_NAMESPACE, label)
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -320,9 +267,20 @@ def _pairs(text: str) -> dict[str, str]:
     return {key: said for key, _, said in sorted(pairs)}
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
-        raise ValueError(f"{text[:80]!r} isn't a port")
+def _probing(values: Values, heartbeat: float) -> Probing:
+    pods = values.read(PROBE, _count)
+    return Probing(
+        pods=0 if values.said(DIRECTORY) else pods,
+        port=values.read(PROBE_PORT, port),
+        # What a round showed is sent at its end, and puts the next heartbeat off.
+        every=0.9 * heartbeat,
+        hurry=min(Probing.hurry, 0.9 * heartbeat),
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MOST_PODS:
+        raise ValueError(f"{text[:80]!r} isn't a number from 0 to {_MOST_PODS}")
     return int(text)
 
 
@@ -339,13 +297,3 @@ def _patterns(text: str) -> tuple[str, ...]:
         if not is_subdomain(pattern.removeprefix("*.")):
             raise ValueError(f"{pattern[:80]!r} isn't a host, with or without `*.` in front")
     return patterns
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"{text[:80]!r} isn't a number of seconds")
-    return seconds

@@ -14,7 +14,11 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from syncer.cluster.objects import (
+    FOLLOWS_ROOTS,
     NETWORK,
+    PROXY,
+    TLS_MODE,
+    ConfigMap,
     Container,
     Metadata,
     Pod,
@@ -69,7 +73,16 @@ def _service(service: Service) -> Service:
 def _pod(pod: Pod) -> Pod | None:
     if pod.status.phase in _FINISHED:
         return None
-    return Pod(metadata=_named(pod.metadata, pod.metadata.labels), spec=_spec(pod.spec), status=PodStatus())
+    labels, status = pod.metadata.labels.items(), PodStatus()
+    if TLS_MODE in labels or _ISTIOD in labels:
+        status = replace(pod.status, phase="", host_ip=sys.intern(pod.status.host_ip))
+    return Pod(metadata=_named(pod.metadata, pod.metadata.labels), spec=_spec(pod.spec), status=status)
+
+
+def _config_map(item: ConfigMap) -> ConfigMap:
+    """A thousand namespaces have the same roots."""
+    kept: ConfigMap = _whole(item)
+    return replace(kept, data=_shared(item.data))
 
 
 def _workload(workload: Workload) -> Workload | None:
@@ -93,7 +106,7 @@ def _named(metadata: Metadata, labels: Mapping[str, str]) -> Metadata:
 
 
 def _spec(spec: PodSpec, *, images: bool = False) -> PodSpec:
-    """The service account, and the ports that a Service can name."""
+    """The service account, the ports that a Service can name, and whether a sidecar follows roots."""
     going_on = (container for container in spec.init_containers if container.restart_policy == "Always")
     kept = PodSpec(
         service_account_name=spec.service_account_name or spec.service_account,
@@ -108,12 +121,14 @@ def _ports(containers: Any, *, images: bool) -> tuple[Container, ...]:
     kept = (
         replace(
             container,
+            name=container.name if container.name == PROXY else "",
             image=container.image if images else "",
+            env=tuple(one for one in container.env if one.name == FOLLOWS_ROOTS and container.name == PROXY),
             ports=tuple(port for port in container.ports if port.name and port.protocol == "TCP"),
         )
         for container in containers
     )
-    return tuple(container for container in kept if container.ports or container.image)
+    return tuple(container for container in kept if container.ports or container.image or container.name)
 
 
 def _ours(pairs: Mapping[str, str]) -> dict[str, str]:
@@ -140,6 +155,7 @@ def _labels(pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
 _LEAN: Final[Mapping[type[Any], Callable[[Any], Any | None]]] = {
     Service: _service,
     Pod: _pod,
+    ConfigMap: _config_map,
     Workload: _workload,
     ReplicaSet: _workload,
 }

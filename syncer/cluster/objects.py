@@ -14,6 +14,7 @@ import msgspec
 from msgspec import field
 
 from syncer.protocol.labels import MANAGED_BY, MANAGER, PART_OF
+from syncer.protocol.trust import AGENT_NAMESPACE, STATUS_NAME
 
 # \Z, not $: that would let a line feed at the end pass.
 Label = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
@@ -105,8 +106,17 @@ class ContainerPort(Object, frozen=True, kw_only=True):
     protocol: str = "TCP"
 
 
+class Variable(Object, frozen=True, kw_only=True):
+    """`value` is empty, too, where it comes from elsewhere."""
+
+    name: str
+    value: str = ""
+
+
 class Container(Object, frozen=True, kw_only=True):
+    name: str = ""
     image: str = ""
+    env: tuple[Variable, ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     restart_policy: str = ""
 
@@ -121,7 +131,12 @@ class PodSpec(Object, frozen=True, kw_only=True):
 
 
 class PodStatus(Object, frozen=True, kw_only=True):
+    """`host_ip` is the address of its node."""
+
     phase: str = ""
+    pod_ip: str = field(name="podIP", default="")
+    host_ip: str = field(name="hostIP", default="")
+    start_time: str = ""
 
 
 class Pod(Object, frozen=True, kw_only=True):
@@ -355,8 +370,17 @@ Jobs aren't read: their templates stay after their pods have ended; pods that ru
 
 ISTIO_CONFIG: Final = "istio"
 """The ConfigMap in Istio's own namespace that holds `meshConfig`."""
+ROOTS_CONFIG: Final = "istio-ca-root-cert"
+"""The ConfigMap, one in every namespace, in which istiod publishes the roots that it has."""
 NETWORK: Final = "topology.istio.io/network"
 """Label on Istio's own namespace: the network of all pods that don't say another one."""
+TLS_MODE: Final = ("security.istio.io/tlsMode", "istio")
+"""Label that istiod puts on a pod with its sidecar (not on gateways): it takes mutual TLS."""
+PROXY: Final = "istio-proxy"
+"""The container of a sidecar, whether among `containers` or as a native one."""
+FOLLOWS_ROOTS: Final = "PROXY_CONFIG_XDS_AGENT"
+"""Variable of `PROXY`: its agent is told changed roots at once, not just at its next renewal. Injection writes it there
+from `proxyMetadata`, so what the mesh's defaults say now is nothing to a pod that was made before."""
 
 
 def is_read(group: str, kind: str, metadata: Mapping[str, Any]) -> bool:
@@ -365,7 +389,8 @@ def is_read(group: str, kind: str, metadata: Mapping[str, Any]) -> bool:
     labels = labels if isinstance(labels, dict) else {}
     match group, kind:
         case "", "ConfigMap":
-            return metadata.get("name") == ISTIO_CONFIG
+            status = (metadata.get("name"), metadata.get("namespace")) == (STATUS_NAME, AGENT_NAMESPACE)
+            return status or metadata.get("name") in {ISTIO_CONFIG, ROOTS_CONFIG}
         case "", "Namespace":
             return NETWORK in labels
         case ("kustomize.toolkit.fluxcd.io", "Kustomization") | ("argoproj.io", "Application"):

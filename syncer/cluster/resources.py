@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from syncer.cluster.objects import ISTIO_CONFIG, KINDS
+from syncer.cluster.objects import ISTIO_CONFIG, KINDS, ROOTS_CONFIG
 from syncer.protocol.labels import MANAGER, PART_OF
+from syncer.protocol.trust import AGENT_NAMESPACE, STATUS_NAME
 
 ISTIO_SYSTEM: Final = "istio-system"
 """Where Istio's control plane lies unless the syncer is told another namespace."""
@@ -26,7 +27,7 @@ class Resource:
     """One kind in one place. `group` is empty for core.
 
     `versions`: those whose fields we know, newest first; the first one that the server has is read.
-    `in_istio`: only in Istio's own namespace; `name`: only the object of that name (`{istio}` is that namespace).
+    `namespace`: only there; `name`: only objects so called (`{istio}` in either is Istio's own namespace).
     `labels`, `fields`: selectors, so that what doesn't matter never crosses the wire.
     `page`: objects in one answer. `custom`: a CRD makes it, so it may be absent, and come and go.
     """
@@ -35,7 +36,7 @@ class Resource:
     kind: str
     plural: str
     versions: tuple[str, ...] = ("v1",)
-    in_istio: bool = False
+    namespace: str = ""
     name: str = ""
     labels: str = ""
     fields: str = ""
@@ -54,12 +55,17 @@ class Resource:
     def path(self, version: str, istio_namespace: str) -> str:
         """Where a list of it is asked for."""
         root = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
-        return f"{root}/namespaces/{istio_namespace}/{self.plural}" if self.in_istio else f"{root}/{self.plural}"
+        place = self.placed(istio_namespace)
+        return f"{root}/namespaces/{place}/{self.plural}" if place else f"{root}/{self.plural}"
 
     def query(self, istio_namespace: str) -> dict[str, str]:
         """The selectors, as parameters of a list or watch."""
         fields = f"metadata.name={self.named(istio_namespace)}" if self.name else self.fields
         return {key: value for key, value in (("labelSelector", self.labels), ("fieldSelector", fields)) if value}
+
+    def placed(self, istio_namespace: str) -> str:
+        """The only namespace that is read; empty: all are."""
+        return self.namespace.format(istio=istio_namespace)
 
     def named(self, istio_namespace: str) -> str:
         """The name of the only object that is read; empty: all are."""
@@ -98,10 +104,13 @@ RESOURCES: Final = (
         kind="PeerAuthentication",
         plural="peerauthentications",
         versions=("v1", "v1beta1"),
-        in_istio=True,
+        namespace="{istio}",
         custom=True,
     ),
-    Resource(kind="ConfigMap", plural="configmaps", in_istio=True, name=ISTIO_CONFIG),
+    Resource(kind="ConfigMap", plural="configmaps", namespace="{istio}", name=ISTIO_CONFIG),
+    # The roots that istiod publishes, a copy in every namespace; and how the CA agent fares, where there is one.
+    Resource(kind="ConfigMap", plural="configmaps", name=ROOTS_CONFIG),
+    Resource(kind="ConfigMap", plural="configmaps", namespace=AGENT_NAMESPACE, name=STATUS_NAME),
     Resource(kind="Namespace", plural="namespaces", name="{istio}"),
     Resource(
         group="kustomize.toolkit.fluxcd.io",
@@ -144,7 +153,7 @@ def rights(istio_namespace: str = ISTIO_SYSTEM) -> tuple[Right, ...]:
     """
     return tuple(
         Right(
-            namespace=istio_namespace if resource.in_istio else "",
+            namespace=resource.placed(istio_namespace),
             group=resource.group,
             resource=resource.plural,
             verbs=VERBS,

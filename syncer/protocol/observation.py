@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from syncer.protocol.errors import Rejected
 from syncer.protocol.offer import Offer, Refused
+from syncer.protocol.trust import ObservedTrust
 
 FORMAT: Final = 1
 MAX_PACKED: Final = 1 << 20
@@ -54,7 +55,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `sequence`: max(last + 1, microseconds since 1970), taken with `observed_at` when the content was read. `sources`:
     those that could be read; one that is missing here says nothing about its exports. `applied`: digest by
-    `<kind>/<namespace>/<name>` of the managed objects in the cluster; `settings`: for people and gates, never facts.
+    `<kind>/<namespace>/<name>` of the managed objects in the cluster; `settings` and `trust`: for people and gates,
+    never facts.
     """
 
     format: int = FORMAT
@@ -69,11 +71,12 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     refused: tuple[Refused, ...] = ()
     applied: dict[str, str] | UnsetType = UNSET
     settings: dict[str, str] | UnsetType = UNSET
+    trust: ObservedTrust | UnsetType = UNSET
 
     def content(self) -> Observation:
-        """The same without number, time, `applied` and `settings`: what plans depend on."""
+        """The same without number, time, `applied`, `settings` and `trust`: what plans depend on."""
         return msgspec.structs.replace(
-            self, sequence=0, observed_at=datetime.min.replace(tzinfo=UTC), applied=UNSET, settings=UNSET
+            self, sequence=0, observed_at=datetime.min.replace(tzinfo=UTC), applied=UNSET, settings=UNSET, trust=UNSET
         )
 
 

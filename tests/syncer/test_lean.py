@@ -79,6 +79,39 @@ def _without_defaults(value: Any) -> Any:
     return [_without_defaults(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+_SIDECAR = """  containers:
+  - name: istio-proxy
+    image: proxyv2
+    env: [{{name: POD_NAME, valueFrom: {{}}}}, {{name: PROXY_CONFIG_XDS_AGENT, value: "true"}}]
+"""
+
+
+def test_of_a_workload_of_the_mesh_its_address_and_what_its_sidecar_is_told_of_roots_are_kept_too() -> None:
+    status = 'podIP: 10.0.0.1, hostIP: 10.1.0.1, startTime: "2026-01-01T00:00:00Z"'
+    text = PODS.replace("app: a,", "security.istio.io/tlsMode: istio,").replace("  containers:\n", _SIDECAR)
+    pending, running = pods(*(text.format(name="a-1", phase=f"{phase}, {status}") for phase in ("Pending", "Running")))
+    assert pending == running
+    kept = said(running)
+    assert {"podIP": "10.0.0.1", "hostIP": "10.1.0.1", "startTime": "2026-01-01T00:00:00Z"} == kept["status"]
+    variable = {"name": "PROXY_CONFIG_XDS_AGENT", "value": "true"}
+    assert {"name": "istio-proxy", "env": [variable]} == kept["spec"]["containers"][0]
+
+
+ROOTS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: istio-ca-root-cert, namespace: {namespace}}}
+data: {{root-cert.pem: x}}
+"""
+
+
+def test_the_same_roots_of_many_namespaces_are_one_value() -> None:
+    first, second = (lean(one) for one in cluster(ROOTS.format(namespace="a"), ROOTS.format(namespace="b")).config_maps)
+    assert first is not None
+    assert second is not None
+    assert first.data is second.data
+
+
 def test_equal_parts_of_many_pods_are_one_value() -> None:
     first, second = pods(PODS.format(name="a-1", phase="Running"), PODS.format(name="a-2", phase="Pending"))
     assert first.spec is second.spec

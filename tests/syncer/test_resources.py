@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from syncer.cluster import ClusterState
 from syncer.cluster.objects import KINDS
-from syncer.cluster.resources import BY_FIELD, RESOURCES, ROUTING, Right, rights
+from syncer.cluster.resources import BY_FIELD, RESOURCES, ROUTING, rights
 
 NOT_OBJECTS = {"istio", "kubernetes_version"}
 
@@ -23,17 +23,24 @@ def test_nothing_is_asked_for_but_lists_and_watches_and_of_what_holds_more_only_
     allowed = rights("mesh-system")
     assert {("list", "watch")} == {right.verbs for right in allowed}
     assert not [right for right in allowed if right.resource in {"secrets", "*"}]
-    config = Right(namespace="mesh-system", group="", resource="configmaps", verbs=("list", "watch"), names=("istio",))
-    space = Right(namespace="", group="", resource="namespaces", verbs=("list", "watch"), names=("mesh-system",))
-    assert [config, space] == [right for right in allowed if right.names]
+    assert [
+        ("mesh-system", "configmaps", ("istio",)),
+        ("", "configmaps", ("istio-ca-root-cert",)),
+        ("peermesh-system", "configmaps", ("peermesh-ca-status",)),
+        ("", "namespaces", ("mesh-system",)),
+    ] == [(right.namespace, right.resource, right.names) for right in allowed if right.names]
 
 
 def test_selectors_and_places_are_part_of_the_request() -> None:
-    by_plural = {resource.plural: resource for resource in RESOURCES}
+    by_plural = {resource.plural: resource for resource in RESOURCES if resource.plural != "configmaps"}
+    config, roots, agent = (resource for resource in RESOURCES if resource.plural == "configmaps")
     assert "/api/v1/services" == by_plural["services"].path("v1", "istio-system")
     assert {} == by_plural["services"].query("istio-system")
     assert "/apis/multicluster.x-k8s.io/v1alpha1/serviceexports" == by_plural["serviceexports"].path("v1alpha1", "x")
-    assert "/api/v1/namespaces/mesh-system/configmaps" == by_plural["configmaps"].path("v1", "mesh-system")
-    assert {"fieldSelector": "metadata.name=istio"} == by_plural["configmaps"].query("mesh-system")
+    assert "/api/v1/namespaces/mesh-system/configmaps" == config.path("v1", "mesh-system")
+    assert {"fieldSelector": "metadata.name=istio"} == config.query("mesh-system")
+    assert "/api/v1/configmaps" == roots.path("v1", "mesh-system")
+    assert {"fieldSelector": "metadata.name=istio-ca-root-cert"} == roots.query("mesh-system")
+    assert "/api/v1/namespaces/peermesh-system/configmaps" == agent.path("v1", "mesh-system")
     assert {"fieldSelector": "metadata.name=mesh-system"} == by_plural["namespaces"].query("mesh-system")
     assert {"labelSelector": "app.kubernetes.io/part-of=peermesh"} == by_plural["kustomizations"].query("x")

@@ -22,15 +22,20 @@ from syncer.cluster import ClusterState
 from syncer.cluster.known import NotReadYet
 from syncer.keys import signing_key
 from syncer.leader import Alone
+from syncer.probing import Prober
 from syncer.protocol.errors import PeermeshError, Rejected
 from syncer.protocol.observation import Observation
+from syncer.rounds import Probing
 from syncer.run import Syncer, run
 from syncer.settings import SETTINGS, Settings, read_settings
+from syncer.trust import Sample
 from tests.servers.valkey import Valkey, valkey
 from tests.syncer.clusters import NOW, SCOPE, cluster, deployment, service
 from tests.syncer.logs import wait_until_logged
 from tests.syncer.test_publish import ACL, DEADLINE, QUEUE, arrived, west
 
+SILENT = Prober(Probing(pods=0), "istio-system", tell=lambda: None)
+"""Asks nobody."""
 INCOMPLETE = "incomplete, nothing is said until it is mended, BadManifest: "
 
 NO_GATEWAY = (
@@ -220,7 +225,7 @@ class Following:
 
 def test_one_that_doesnt_lead_reads_and_says_nothing() -> None:
     published: list[Observation] = []
-    syncer = Syncer(SCOPE, Scripted(ONE, ONE), published.append, Following())
+    syncer = Syncer(SCOPE, Scripted(ONE, ONE), published.append, Following(), SILENT)
     assert [False, False] == [syncer.read(NOW, heartbeat=heartbeat) for heartbeat in (True, False)]
     assert ([], "") == (published, syncer.waiting)
 
@@ -228,7 +233,7 @@ def test_one_that_doesnt_lead_reads_and_says_nothing() -> None:
 def test_one_that_begins_to_lead_says_all_of_it_when_it_was_read_anew() -> None:
     published: list[Observation] = []
     reader, leader = Scripted(ONE, ONE), Following()
-    syncer = Syncer(SCOPE, reader, published.append, leader)
+    syncer = Syncer(SCOPE, reader, published.append, leader, SILENT)
     syncer.read(NOW, heartbeat=True)
     leader.begin()
     assert (False, 1, []) == (syncer.read(NOW, heartbeat=False), reader.refreshed, published)
@@ -240,7 +245,7 @@ def test_one_that_leads_from_the_beginning_reads_once() -> None:
     published: list[Observation] = []
     reader, leader = Scripted(ONE), Following()
     leader.begin()
-    syncer = Syncer(SCOPE, reader, published.append, leader)
+    syncer = Syncer(SCOPE, reader, published.append, leader, SILENT)
     assert (True, 0) == (syncer.read(NOW, heartbeat=True), reader.refreshed)
 
 
@@ -248,7 +253,7 @@ def test_one_that_leads_again_says_again_what_another_one_may_have_contradicted(
     published: list[Observation] = []
     leader = Following()
     leader.begin()
-    syncer = Syncer(SCOPE, Scripted(ONE, ONE, ONE), published.append, leader)
+    syncer = Syncer(SCOPE, Scripted(ONE, ONE, ONE), published.append, leader, SILENT)
     assert [True, False] == [syncer.read(NOW, heartbeat=False) for _ in range(2)]
     leader.begin()
     assert [False, True] == [syncer.read(NOW, heartbeat=False) for _ in range(2)]
@@ -286,7 +291,7 @@ BROKEN = Rejected("BadManifest", "not YAML", subject="a.yaml:1")
 def read_all(*states: ClusterState | PeermeshError, heartbeat: bool = False) -> tuple[list[bool], list[Observation]]:
     """Whether each reading was published, and what was."""
     published: list[Observation] = []
-    syncer = Syncer(SCOPE, Scripted(*states), published.append, Alone())
+    syncer = Syncer(SCOPE, Scripted(*states), published.append, Alone(), SILENT)
     return [syncer.read(NOW, heartbeat=heartbeat) for _ in states], published
 
 
@@ -321,7 +326,7 @@ def test_what_was_applied_is_news() -> None:
 
 def test_numbers_and_times_are_those_of_the_reading() -> None:
     published: list[Observation] = []
-    syncer = Syncer(SCOPE, Scripted(ONE, cluster()), published.append, Alone())
+    syncer = Syncer(SCOPE, Scripted(ONE, cluster()), published.append, Alone(), SILENT)
     for seconds in (0, 5):
         syncer.read(NOW + timedelta(seconds=seconds), heartbeat=False)
     first, second = published
@@ -339,6 +344,18 @@ def test_each_trouble_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert 1 == caplog.messages.count("read completely")
 
 
+def test_the_end_of_a_round_of_handshakes_is_logged_as_no_change_of_people(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="peermesh")
+    prober = Prober(Probing(pods=0), "istio-system", tell=lambda: None)
+    syncer = Syncer(SCOPE, Scripted(ONE, ONE, cluster()), lambda _: None, Alone(), prober)
+    syncer.read(NOW, heartbeat=False)
+    prober._sample = Sample(at=NOW)
+    syncer.read(NOW, heartbeat=False)
+    syncer.read(NOW, heartbeat=False)
+    said = [text.rpartition(" ")[2] for text in caplog.messages if text.startswith("observed ")]
+    assert ["(changed)", "(trust)", "(changed)"] == said
+
+
 def test_that_nothing_was_read_yet_is_no_trouble_worth_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="peermesh")
     read_all(NotReadYet("services"), NotReadYet("pods"), ONE)
@@ -349,7 +366,7 @@ def test_that_nothing_was_read_yet_is_no_trouble_worth_a_warning(caplog: pytest.
 
 
 def test_until_it_was_read_once_it_says_what_it_waits_for() -> None:
-    syncer = Syncer(SCOPE, Scripted(BROKEN, ONE, BROKEN), lambda _: None, Alone())
+    syncer = Syncer(SCOPE, Scripted(BROKEN, ONE, BROKEN), lambda _: None, Alone(), SILENT)
     said = [syncer.waiting]
     for _ in range(3):
         syncer.read(NOW, heartbeat=False)

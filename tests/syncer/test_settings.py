@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from syncer.debounce import Timing
+from syncer.environment import Setting
 from syncer.foreign import MeshHosts
 from syncer.gateway import GatewayPlace
 from syncer.observe import Scope
 from syncer.protocol.errors import HumanNeeded
-from syncer.settings import SETTINGS, Api, KeySecret, Lease, Setting, read_settings, settings_from_environment
+from syncer.rounds import Probing
+from syncer.settings import SETTINGS, Api, KeySecret, Lease, read_settings, settings_from_environment
 
 LEAST = {
     "PEERMESH_MESH": "acme",
@@ -93,6 +95,14 @@ def test_outside_a_cluster_a_kubeconfig_file_does() -> None:
     assert (Api(kubeconfig=Path("/kube/config"), context="west"), "mesh") == (settings.source, settings.istio_namespace)
 
 
+def test_pods_of_a_cluster_are_asked_and_those_that_a_directory_names_arent() -> None:
+    """They may be anywhere, or be somebody else's by now."""
+    told = {"PEERMESH_PROBE": "7", "PEERMESH_PROBE_PORT": "9", "PEERMESH_HEARTBEAT": "100"}
+    assert Probing(pods=7, port=9, every=90) == read_settings(IN_A_POD | told).probing
+    assert (50, 15099) == (read_settings(IN_A_POD).probing.pods, read_settings(IN_A_POD).probing.port)
+    assert [0, 0] == [read_settings(one).probing.pods for one in (LEAST | told, IN_A_POD | {"PEERMESH_PROBE": "0"})]
+
+
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -144,6 +154,10 @@ def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("PEERMESH_HEARTBEAT", "often", "'often' isn't a number of seconds."),
         ("PEERMESH_HEARTBEAT", "-1", "'-1' isn't a number of seconds."),
         ("PEERMESH_HEARTBEAT", "0", "'0' isn't a number of seconds."),
+        ("PEERMESH_PROBE", "many", "'many' isn't a number from 0 to 1000."),
+        ("PEERMESH_PROBE", "-1", "'-1' isn't a number from 0 to 1000."),
+        ("PEERMESH_PROBE", "1001", "'1001' isn't a number from 0 to 1000."),
+        ("PEERMESH_PROBE_PORT", "0", "'0' isn't a port."),
         ("PEERMESH_QUIET", "nan", "'nan' isn't a number of seconds."),
     ],
 )

@@ -11,6 +11,7 @@ from string import Template
 from typing import Any, Final
 
 from syncer import settings
+from syncer.rounds import Probing
 from workers.cli.delivery.syncer_pods import CA_FOLDER, PORT, pod_manifests
 from workers.cli.delivery.syncer_rights import KEY_SECRET, LABELS, SYNCER, SYNCER_NAMESPACE, rights_manifests
 from workers.documents.kinds import Cluster, Mesh
@@ -75,6 +76,9 @@ Yours to edit; `peermesh cluster add` wrote it and doesn't come back.
 
 A changed setting counts after `kubectl -n $system rollout restart deployment/$syncer`, a changed URL of Redis, too.
 Where Istio's control plane isn't in `istio-system`, change `rights.yaml`, and set $istio_namespace in `settings.yaml`.
+The syncer asks workloads which roots they trust: every few minutes it begins a TLS handshake with some of them.
+A namespace whose NetworkPolicy keeps it out must let in port $probe_port of its pods from namespace `$system`;
+so must the annotation `traffic.sidecar.istio.io/includeInboundPorts` where pods have one.
 For a new key `kubectl -n $system delete secret $key_secret`, apply `syncer.yaml`, restart, and let the mesh trust it.
 
 A cluster that is described by a directory of manifests (a dump, an air-gapped site) needs no manifest at all:
@@ -140,6 +144,7 @@ def _readme(name: str, environment: Mapping[str, str]) -> str:
         key_secret=KEY_SECRET,
         ca=f"{CA_FOLDER}/ca.crt",
         istio_namespace=settings.ISTIO_NAMESPACE.name,
+        probe_port=Probing.port,
         command=" \\\n  ".join(told),
     )
 

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from string import Template
 from typing import Final
 
+from syncer.rounds import Probing
 from workers.cli.delivery.syncer_rights import KEY_SECRET, SYNCER, SYNCER_NAMESPACE
 
 IMAGE: Final = f"ghcr.io/peermesh/peermesh:{version('peermesh')}"
@@ -135,11 +136,21 @@ spec:
     - ports:               # Redis, without and with TLS
         - {port: 6379, protocol: TCP}
         - {port: 6380, protocol: TCP}
+    - ports:               # istiod and the sidecars of workloads, asked for their certificates and nothing else
+        - {port: $istiod_port, protocol: TCP}
+        - {port: $probe_port, protocol: TCP}
 """)
 
 
 def pod_manifests() -> bytes:
     """Lease, Secret of the key, Deployment, PodDisruptionBudget and NetworkPolicy, as YAML; the same everywhere."""
     return _PODS.substitute(
-        name=SYNCER, namespace=SYNCER_NAMESPACE, key_secret=KEY_SECRET, image=IMAGE, port=PORT, ca_folder=CA_FOLDER
+        name=SYNCER,
+        namespace=SYNCER_NAMESPACE,
+        key_secret=KEY_SECRET,
+        image=IMAGE,
+        port=PORT,
+        ca_folder=CA_FOLDER,
+        istiod_port=Probing.istiod_port,
+        probe_port=Probing.port,
     ).encode()

@@ -34,9 +34,11 @@ from workers.doctor.seen import Inside, Replicas
 from workers.documents.paths import IMPORTS_NAMESPACE
 
 _TELLING: Final = tuple(
-    replace(resource, in_istio=True) if resource.kind == "Deployment" else resource
+    replace(resource, namespace="{istio}") if resource.kind == "Deployment" else resource
     for resource in RESOURCES
-    if resource.in_istio or resource.name or resource.kind == "Deployment" or resource.labels == f"{PART_OF}={MANAGER}"
+    if "{istio}" in {resource.namespace, resource.name}
+    or resource.kind == "Deployment"
+    or resource.labels == f"{PART_OF}={MANAGER}"
 )
 """Few objects: istiod and what it is told, and the sync units."""
 _T = TypeVar("_T")

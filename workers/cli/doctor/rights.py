@@ -22,7 +22,7 @@ _AT_ONCE: Final = 8
 def rights_of_syncer(connection: Connection) -> Rights:
     """Of its service account, which needn't be there for that. Raises as `Connection.call`."""
     needed = tuple(_needed())
-    dangerous = tuple(right for right in _dangerous() if right not in needed)
+    dangerous = tuple(right for right in dict.fromkeys(_dangerous()) if right not in needed)
     asked = (*needed, *dangerous)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         may = dict(zip(asked, pool.map(lambda right: _may(connection, right), asked), strict=True))
@@ -66,7 +66,7 @@ def _dangerous() -> Iterator[Right]:
     for read in RESOURCES:
         for verb in _WRITES:
             yield Right(verb=verb, group=read.group, resource=read.plural)
-        if read.in_istio or read.name:
+        if read.namespace or read.name:
             yield Right(verb="list", group=read.group, resource=read.plural)
     for verb in ("get", "list", "watch", *_WRITES):
         yield Right(verb=verb, resource="secrets")
