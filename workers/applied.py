@@ -73,10 +73,12 @@ def committed(files: Files, known: dict[BlobId, tuple[tuple[ObjectId, str], ...]
     for path, blob in files.under(paths.RENDERED):
         if not paths.is_rendered(path):
             continue
+        _, cluster, folder, rest = path.split("/", 3)
+        if folder == "ca":
+            continue  # the syncer doesn't read it; what became of it is seen where it counts, in handshakes
         objects = known.get(blob)
         if objects is None:
             objects = known[blob] = tuple(_objects(files.read(path)))
-        _, cluster, folder, rest = path.split("/", 3)
         unit = f"{folder}/{rest.partition('/')[0]}" if folder == "policy" else folder
         found.setdefault(cluster, {}).setdefault(unit, {}).update(objects)
     return found

@@ -49,7 +49,7 @@ class Moves:
 def is_ours(branch: str) -> bool:
     """Whether the robot makes branches of this name."""
     return branch == paths.RENDER_BRANCH or branch.startswith(
-        (paths.clusters_branch(""), paths.exports_branch(""), paths.held_branch(""))
+        (paths.clusters_branch(""), paths.exports_branch(""), paths.held_branch(""), paths.TRUST_BRANCHES)
     )
 
 
@@ -150,6 +150,6 @@ def refused_by_closing(remote: Remote, closed: Iterable[str]) -> RejectedFacts:
 
 
 def is_refusable(path: str) -> bool:
-    """Exports and ClusterFacts can be refused; Hosts and what is rendered only follow from them."""
+    """Exports, ClusterFacts and steps of trust can be refused; Hosts and what is rendered only follow from them."""
     where = paths.place(path)
-    return where is not None and where.kind in {"Export", "ClusterFacts"}
+    return where is not None and where.kind in paths.REFUSABLE

@@ -6,6 +6,7 @@ lint; knows nothing of observations, so it says nothing about whether a fact is 
 
 from __future__ import annotations
 
+from workers.check_trust import trust_problems
 from workers.documents import paths
 from workers.ground import blobs_of
 from workers.reach import reach
@@ -17,12 +18,22 @@ from workers.tree import Files, Problem, Tree, read_tree
 def check(files: Files, base: Files | None = None) -> tuple[Problem, ...]:
     """Everything that is wrong with a tree, sorted; each with the command that mends it.
 
-    `base` is the tree that it shall replace: no Host document of it may be missing.
+    `base` is the tree that it shall replace: no Host document of it may be missing, and what is signed must answer what
+    was approved there.
     """
     tree, problems = read_tree(files)
     if tree is None:
         return problems
-    return tuple(sorted({*problems, *_rendering(files, tree), *_hosts(files, base)}))
+    trust = trust_problems(tree, files, base) if not any(_of_trust(problem) for problem in problems) else ()
+    return tuple(sorted({*problems, *_rendering(files, tree), *_hosts(files, base), *trust}))
+
+
+def _of_trust(problem: Problem) -> bool:
+    """A document of trust that can't be read, or disagrees with another: the rest isn't held against it."""
+    return not problem.path.startswith(paths.FACTS)
+
+
+_CAUSES = "mesh/, facts/ and pki/"
 
 
 def _rendering(files: Files, tree: Tree) -> tuple[Problem, ...]:
@@ -34,11 +45,11 @@ def _rendering(files: Files, tree: Tree) -> tuple[Problem, ...]:
     problems = []
     for path in standing.keys() | wanted.keys():
         if path not in standing:
-            problems.append(Problem(path=path, line=0, what="missing, mesh/ and facts/ call for it", remedy=remedy))
+            problems.append(Problem(path=path, line=0, what=f"missing, {_CAUSES} call for it", remedy=remedy))
         elif path not in wanted:
-            problems.append(Problem(path=path, line=0, what="nothing in mesh/ and facts/ calls for it", remedy=remedy))
+            problems.append(Problem(path=path, line=0, what=f"nothing in {_CAUSES} calls for it", remedy=remedy))
         elif standing[path] != wanted[path]:
-            problems.append(Problem(path=path, line=0, what="isn't what mesh/ and facts/ render to", remedy=remedy))
+            problems.append(Problem(path=path, line=0, what=f"isn't what {_CAUSES} render to", remedy=remedy))
     return (*problems, *lint(tree, reached, rendered, whole=True))
 
 

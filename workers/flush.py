@@ -21,16 +21,19 @@ from workers.documents import paths
 from workers.documents.kinds import Fact
 from workers.guard import Gone, losses
 from workers.outside import CommitId, Forges, Inbox, Lost, Outcome, Remote, Repository, Update
-from workers.plan import Plan, plan
+from workers.plan import Plan, Seen, plan
 from workers.proposal import Proposal
 from workers.reach import reach
 from workers.sentences import refusal
 from workers.showing import Showed, merge, mergeable, show, shown_of
 from workers.situation import Situation, Warm, seen_of, situation_of
+from workers.steps import is_under_way, said_of
 from workers.tree import RejectedFacts
 
 LOST_FOR = timedelta(hours=1)
 """How long a loss that needed no person counts in the guard."""
+LASTING = timedelta(minutes=1)
+"""When clusters are looked at again on the way to another root: news of trust alone marks nobody."""
 REFUSED_AGAIN = timedelta(minutes=1)
 """When a refused push is tried again: a person may have mended it, and GitHub recommends six pushes a minute."""
 
@@ -119,7 +122,7 @@ def _flush(worker: _Worker, forges: Forges) -> tuple[FlushReport, str | None]:
     """The report, and what was seen; None: what was marked stays so."""
     remote = worker.repository.fetch()
     lost = [entry for entry in worker.inbox.lost() if worker.now - entry.at < LOST_FOR]
-    situation = situation_of(remote, forges, worker.inbox.newest(), worker.warm, gone_by(lost))
+    situation = situation_of(remote, forges, worker.inbox, worker.warm, gone_by(lost))
     worker.inbox.set_border_keys(situation.border_keys)
     seen = seen_of(remote, situation.fingerprint)
     if remote.paused is not None:
@@ -190,28 +193,43 @@ def _said(planned: Plan) -> dict[str, str]:
         said[f"{cluster}: {entry.namespace}/{entry.service}"] = f"not exported: {refusal(cluster, entry)}"
     for told in planned.told:
         said[f"{told.cluster}: {told.subject}"] = told.what
-    return said
+    return {**said, **said_of(planned.trust.waiting)}
 
 
 def _decide(worker: _Worker, situation: Situation, in_push: frozenset[str]) -> _Decided:
     """Plan, and say what must move. What is of the classes `in_push` merges by itself."""
-    remote = situation.remote
-    planned = plan(
-        situation.tree,
-        remote.files,
-        situation.observations,
-        situation.memory,
-        merges=lambda proposal: in_push.issuperset(proposal.classes),
-        known=worker.warm.known,
-        frozen=situation.frozen,
-    )
-    since = worker.inbox.since(sorted(empty(planned, remote)), worker.now)
+    remote, trust = situation.remote, situation.trust
+
+    def planned_with(trust: Seen | None) -> Plan:
+        return plan(
+            situation.tree,
+            remote.files,
+            situation.observations,
+            situation.memory,
+            merges=lambda proposal: in_push.issuperset(proposal.classes),
+            known=worker.warm.known,
+            frozen=situation.frozen,
+            trust=trust,
+            now=worker.now,
+        )
+
+    planned = planned_with(trust)
+    emptied = empty(planned, remote)
+    since = worker.inbox.since(sorted(emptied | planned.trust.conditions), worker.now)
+    under_way = trust is not None and is_under_way(situation.tree)
+    if trust is not None and under_way:
+        # What has lasted long enough is known only now, and only on the way to another root it counts.
+        planned = planned_with(replace(trust, since=since))
+        emptied = empty(planned, remote)
     return _Decided(
         planned=planned,
         moves=moves(planned, remote, since, situation.closed, worker.now, _behind(worker, remote)),
         rejected=rejected_after(remote, situation.closed),
         when=max((said.observed_at for said in situation.observations.values()), default=remote.main_time),
-        due=tuple(at + EMPTY_FOR for at in since.values()),
+        due=(
+            *(since[name] + EMPTY_FOR for name in emptied if name in since),
+            *([worker.now + LASTING] if under_way else []),
+        ),
     )
 
 

@@ -101,13 +101,15 @@ def step(ground: Ground, facts: FactChanges, memo: Memo, also: Only | None = Non
     reached = reach(tree, (ground.tree, ground.reach))
     only = touched(ground, tree, reached)
     if also is not None:
-        only = Only(services=only.services | also.services, gateways=only.gateways | also.gateways)
+        only |= also
     rendered = render(tree, reached, only, memo)
     return Step(tree=tree, reach=reached, rendered=rendered, blobs=blobs_of(rendered))
 
 
 def touched(ground: Ground, tree: Tree, reached: Reach) -> Only:
-    """What must be rendered again: services whose reach differs, and gateways of clusters whose facts do."""
+    """What must be rendered again: services whose reach differs, gateways of clusters whose facts do, and all trust if
+    anything of it does: a root, or a CRL, is in every cluster's file.
+    """
     old = ground.reach
     services = {
         host.key
@@ -118,19 +120,24 @@ def touched(ground: Ground, tree: Tree, reached: Reach) -> Only:
     }
     was, will = ground.tree.facts.clusters, tree.facts.clusters
     gateways = () if was is will else (name for name in was.keys() | will.keys() if was.get(name) != will.get(name))
-    return Only(services=frozenset(services), gateways=frozenset(gateways))
+    trusting = (
+        () if tree.facts.pki is ground.tree.facts.pki or tree.facts.pki == ground.tree.facts.pki else tree.clusters
+    )
+    return Only(services=frozenset(services), gateways=frozenset(gateways), authorities=frozenset(trusting))
 
 
 def only_of(rendered_paths: Iterable[str]) -> Only:
     """What must be rendered to know the content of these paths."""
-    services, gateways = set(), set()
+    services, gateways, authorities = set(), set(), set()
     for path in rendered_paths:
         match path.split("/"):
             case ["clusters", _, "imports", namespace, file]:
                 services.add(ServiceKey(namespace, paths.name_in(file)))  # type: ignore[arg-type]
             case ["clusters", cluster, "gateway", _]:
                 gateways.add(cluster)
-    return Only(services=frozenset(services), gateways=frozenset(gateways))
+            case ["clusters", cluster, "ca", _]:
+                authorities.add(cluster)
+    return Only(services=frozenset(services), gateways=frozenset(gateways), authorities=frozenset(authorities))
 
 
 def with_blobs(old: Mapping[str, BlobId], changes: Mapping[str, BlobId | None]) -> dict[str, BlobId]:

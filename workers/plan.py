@@ -6,7 +6,8 @@ The same call stands behind `peermesh plan` and behind `flush`. Knows values onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.names import ServiceKey
@@ -18,9 +19,11 @@ from workers.ground import Ground, Known, differing, ground_of, only_of, standin
 from workers.guard import held
 from workers.hosts import Addresses, host_changes, separated
 from workers.learn import Learned, Memory, Told, learn
+from workers.pki.step import Next, Seen
 from workers.proposal import Part, Proposal, refusals_of, split
 from workers.reach import Reach, gateway_addresses
 from workers.series import MergeRule, Series
+from workers.steps import Stepped, add_steps
 from workers.tree import (
     Changes,
     FactChanges,
@@ -42,7 +45,8 @@ class Plan:
     waits for, by branch (`*`: all); `untouched`: open branches of which nothing can be said now, so they stay as they
     are; `changes` and `tree`: all merged ones together, against main and after; `before` and `after`
     are the reach of main and of everything planned but the held; `rejected`: refused facts that still are wanted;
-    `problems`: what lint finds in a proposal, by branch: such a one must not be pushed.
+    `problems`: what lint finds in a proposal, by branch: such a one must not be pushed; `trust`: what steps of trust
+    wait for, how far each cluster is, and which conditions hold now.
     """
 
     proposals: tuple[Proposal, ...]
@@ -57,9 +61,10 @@ class Plan:
     told: tuple[Told, ...]
     rejected: RejectedFacts
     problems: Mapping[str, tuple[Problem, ...]]
+    trust: Next = field(default_factory=Next)
 
 
-def plan(
+def plan(  # noqa: PLR0913 (all that becomes of main goes through here)
     tree: Tree,
     files: Files,
     observations: Mapping[str, Observation],
@@ -68,11 +73,14 @@ def plan(
     merges: MergeRule,
     known: Known | None = None,
     frozen: Mapping[str, str] | None = None,
+    trust: Seen | None = None,
+    now: datetime | None = None,
 ) -> Plan:
     """What the observations change in `tree`, which is main's, whose files are `files`.
 
-    `frozen`: namespaces of which a fact can't be read, and why: they are left as they are. Costs what changed since the
-    last call with the same `known`.
+    `frozen`: namespaces of which a fact can't be read, and why: they are left as they are; so is trust. `trust`: what
+    was seen of the clusters' trust until `now`; None: nobody looked, so that nothing of it is proposed. Costs what
+    changed since the last call with the same `known`.
     """
     known = known or Known()
     frozen = frozen or {}
@@ -80,35 +88,37 @@ def plan(
     series = Series(main, standing(files, known), merges, known, frozen)
     if not _repair(series, known):
         others = frozenset(memory.branches) - {paths.RENDER_BRANCH}
-        return _planned(main, series, _NOTHING, {"*": f"{paths.RENDER_BRANCH} is merged"}, others)
+        return _planned(main, series, _NOTHING, {"*": f"{paths.RENDER_BRANCH} is merged"}, Stepped(untouched=others))
     tree = series.base.tree
-    learned = learn(tree, observations, memory, known.learned)
+    learned = learn(tree, observations, _of_exports(memory), known.learned)
     clusters, exports = _by_kind(learned.changes)
     for part in split(clusters, held(main.reach, series.base, clusters, {}, memory.gone)):
         series.add(part, refused=refusals_of(part, learned.refused))
     ready, waiting = _ready(exports, series.base.tree)
     parts = split(ready, held(main.reach, series.desired, ready, _held_before(memory), memory.gone))
     waiting |= _add_exports(series, parts, learned, memory, frozen, waiting)
+    stepped = add_steps(series, memory, trust, now)
+    if paths.AUTHORITY_PART in frozen:
+        waiting[paths.TRUST_BRANCHES.rstrip("/")] = frozen[paths.AUTHORITY_PART]
     untouched = {branch for name in frozen for branch in (paths.exports_branch(name), paths.held_branch(name))}
-    return _planned(main, series, learned, waiting, frozenset(untouched))
+    return _planned(main, series, learned, waiting, replace(stepped, untouched=stepped.untouched.union(untouched)))
 
 
-def _planned(
-    main: Ground, series: Series, learned: Learned, waiting: Mapping[str, str], untouched: frozenset[str]
-) -> Plan:
+def _planned(main: Ground, series: Series, learned: Learned, waiting: Mapping[str, str], stepped: Stepped) -> Plan:
     return Plan(
         proposals=tuple(series.proposals),
         merged=tuple(series.merged),
         waiting=waiting,
-        untouched=untouched,
+        untouched=stepped.untouched,
         changes=dict(sorted(series.changes.items())),
         tree=series.base.tree,
         before=main.reach,
         after=series.desired.reach,
         refused=learned.refused,
         told=learned.told,
-        rejected=learned.rejected,
+        rejected=learned.rejected | stepped.rejected,
         problems=series.problems,
+        trust=stepped.next,
     )
 
 
@@ -137,11 +147,17 @@ def _repair(series: Series, known: Known) -> bool:
 def frozen_namespaces(tree: Tree, problems: Iterable[Problem]) -> dict[str, str]:
     """The namespaces of which a fact can't be read, and why: what is missing there must not look like a withdrawal.
 
+    With anything wrong of trust all of it is frozen (`paths.AUTHORITY_PART`): in `pki/`, or, where there is a tree in
+    spite of it, among people's orders.
+
     Raises:
         HumanNeeded: a ClusterFacts can't be read; all that this cluster provides depends on it.
     """
     frozen: dict[str, str] = {}
     for problem in problems:
+        if problem.path.startswith(paths.PKI) or not problem.path.startswith(paths.ROBOTS):
+            frozen.setdefault(paths.AUTHORITY_PART, f"{problem.path} is right again ({problem.what})")
+            continue
         where = paths.place(problem.path)
         if where is None or where.kind not in {"ClusterFacts", "Export", "Host"} or tree.facts.get(problem.path):
             continue
@@ -154,6 +170,12 @@ def frozen_namespaces(tree: Tree, problems: Iterable[Problem]) -> dict[str, str]
             )
         frozen[where.namespace] = f"{problem.path} can be read again ({problem.what})"
     return frozen
+
+
+def _of_exports(memory: Memory) -> Memory:
+    """Without what open branches say of trust, which no observation says."""
+    branches = {name: facts for name, facts in memory.branches.items() if not name.startswith(paths.TRUST_BRANCHES)}
+    return memory if len(branches) == len(memory.branches) else replace(memory, branches=branches)
 
 
 def _by_kind(changes: FactChanges) -> tuple[FactChanges, FactChanges]:
@@ -246,4 +268,4 @@ def _slots(parts: Iterable[Part], memory: Memory) -> frozenset[str]:
     return frozenset(branches) - frozenset(exports[MAX_OPEN_EXPORTS:])
 
 
-__all__ = ["Known", "Memory", "MergeRule", "Plan", "Proposal", "Told", "frozen_namespaces", "plan"]
+__all__ = ["Known", "Memory", "MergeRule", "Plan", "Proposal", "Seen", "Told", "frozen_namespaces", "plan"]

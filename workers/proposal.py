@@ -52,12 +52,23 @@ class Proposal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Words:
+    """What is said of facts that change nobody's reach; `back`: how it is taken back."""
+
+    classes: tuple[ProposalClass, ...]
+    title: str
+    sentences: tuple[str, ...]
+    back: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Part:
-    """Facts that are proposed together, on `branch`."""
+    """Facts that are proposed together, on `branch`; with `words` nothing else is said of them."""
 
     branch: str
     facts: FactChanges
     held: bool = False
+    words: Words | None = None
 
 
 def split(changes: FactChanges, held: frozenset[str]) -> tuple[Part, ...]:
@@ -103,6 +114,8 @@ def fact_classes(part: Part, base: Tree, after: Tree, changes: Iterable[HostChan
 
 def classes(part: Part, facts: FactClasses) -> tuple[ProposalClass, ...]:
     """What a proposal is, sorted: `held` alone where the guard holds it, else all that its facts are."""
+    if part.words is not None:
+        return tuple(sorted(part.words.classes))
     if part.held:
         return ("held",)
     if part.branch == paths.RENDER_BRANCH:
@@ -131,6 +144,8 @@ _VERBS: Final[Mapping[str, str]] = {
 
 def title(part: Part, facts: FactClasses) -> str:
     """One line of at most 100 characters, from checked names only."""
+    if part.words is not None:
+        return part.words.title
     if part.branch == paths.RENDER_BRANCH:
         return "Give hosts that share an address one each" if part.facts else "Render clusters/ as mesh/ and facts/ say"
     subject = part.branch.rpartition("/")[2]
@@ -160,6 +175,9 @@ def body(
     notes: Iterable[str] = (),
 ) -> str:
     """The difference of reach in sentences; the first line says what needs the most care."""
+    if part.words is not None:
+        said = section("What changes", part.words.sentences) + section("How to take it back", part.words.back)
+        return bounded(said.rstrip("\n") + "\n")
     sentences = [sentence for change in changes for sentence in host_sentences(change)]
     text = "".join(f"{line}\n\n" for line in _first_lines(part, facts, changes))
     text += section("Who can call what", sentences or _without_reach(part))

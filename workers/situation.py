@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
+
 from syncer.protocol.errors import HumanNeeded, Rejected
 from syncer.protocol.observation import Observation, unpack
+from syncer.protocol.request import SIGN_REQUEST_PURPOSE, SignRequest
+from syncer.protocol.request import unpack as unpack_request
 from syncer.protocol.signature import OBSERVATION, verify
 from workers.branches import is_ours, refused_by_closing
 from workers.documents import paths
 from workers.documents.kinds import Document
 from workers.documents.reading import Invalid, read
+from workers.documents.trust import Intermediate
 from workers.ground import Known
 from workers.guard import Gone
-from workers.outside import BorderKeys, Branch, CommitId, Forge, Forges, Kept, Remote
-from workers.plan import Memory, frozen_namespaces
+from workers.outside import BorderKeys, Branch, CommitId, Forge, Forges, Inbox, Kept, Remote, request_of
+from workers.plan import Memory, Seen, frozen_namespaces
 from workers.tree import BlobId, FactChanges, Tree, mesh_of, read_tree
 
 
@@ -52,17 +57,19 @@ class Situation:
     closed: frozenset[str]
     frozen: Mapping[str, str]
     troubles: Mapping[str, str]
+    trust: Seen | None = None
+    """What was seen and handed in of the clusters' certificates; None: people leave them alone."""
 
     @property
     def border_keys(self) -> BorderKeys:
         """What the border may trust from now on."""
-        keys = {name: cluster.spec.syncer.public_keys for name, cluster in self.tree.clusters.items()}
-        return BorderKeys(mesh=self.tree.mesh.metadata.name, keys=keys)
+        clusters = self.tree.clusters
+        keys = {name: cluster.spec.syncer.public_keys for name, cluster in clusters.items()}
+        agents = {name: one.spec.trust.agent.public_keys for name, one in clusters.items() if one.spec.trust}
+        return BorderKeys(mesh=self.tree.mesh.metadata.name, keys=keys, agents=agents)
 
 
-def situation_of(
-    remote: Remote, forges: Forges, kept: Mapping[str, Kept], warm: Warm, gone: Gone | None = None
-) -> Situation:
+def situation_of(remote: Remote, forges: Forges, inbox: Inbox, warm: Warm, gone: Gone | None = None) -> Situation:
     """The situation after a fetch. `gone`: as `workers.plan.Memory` has it.
 
     Raises:
@@ -81,7 +88,8 @@ def situation_of(
         )
     forge = forges(tree.mesh.spec.approval.forge)
     fingerprint, closed = forge.look(), forge.rejected(remote)
-    observations, distrusted = _observations(kept, tree, warm)
+    observations, distrusted = _observations(inbox.newest(), tree, warm)
+    trust, doubts = seen_of_trust(tree, inbox, observations) if tree.mesh.spec.trust is not None else (None, {})
     return Situation(
         remote=remote,
         tree=tree,
@@ -91,7 +99,8 @@ def situation_of(
         memory=memory_of(remote, warm.documents, closed=closed, distrusted=frozenset(distrusted), gone=gone),
         closed=closed,
         frozen=frozen_namespaces(tree, problems),
-        troubles={**distrusted, **{problem.path: str(problem) for problem in problems}},
+        troubles={**distrusted, **doubts, **{problem.path: str(problem) for problem in problems}},
+        trust=trust,
     )
 
 
@@ -126,6 +135,47 @@ def _observations(kept: Mapping[str, Kept], tree: Tree, warm: Warm) -> tuple[dic
     return believed, distrusted
 
 
+def seen_of_trust(tree: Tree, inbox: Inbox, observations: Mapping[str, Observation]) -> tuple[Seen, dict[str, str]]:
+    """What was seen and handed in of certificates, and why some of it isn't believed, by subject.
+
+    A request counts if a key on main verifies it; of what the signer handed in only that it is a document: the plan
+    holds it against the request on main.
+    """
+    looked = {name: said for name, said in observations.items() if said.trust is not UNSET and said.trust is not None}
+    requests: dict[str, SignRequest] = {}
+    signed: dict[str, Intermediate] = {}
+    doubts: dict[str, str] = {}
+    for name, kept in inbox.requests().items():
+        try:
+            requests[name] = _request(tree, name, kept)
+        except Rejected as error:
+            doubts[request_of(name)] = str(error)
+    for name, data in inbox.certificates().items():
+        try:
+            found = read(paths.intermediate_path(name), data)
+            if isinstance(found, Intermediate):
+                signed[name] = found
+        except Rejected as error:
+            doubts[f"{name}: certificate"] = str(error)
+    seen = Seen(
+        observed={name: said.trust for name, said in looked.items()},  # type: ignore[misc]
+        observed_at={name: said.observed_at for name, said in looked.items()},
+        requests=requests,
+        signed=signed,
+        # A gate asks for what was seen since another one opened, so without this it would never open.
+        since=inbox.lasting(),
+    )
+    return seen, doubts
+
+
+def _request(tree: Tree, name: str, kept: Kept) -> SignRequest:
+    """Raises Rejected."""
+    cluster = tree.clusters.get(name)
+    keys = cluster.spec.trust.agent.public_keys if cluster is not None and cluster.spec.trust else ()
+    verify(keys, SIGN_REQUEST_PURPOSE, tree.mesh.metadata.name, name, kept.packed, kept.signature)
+    return unpack_request(kept.packed)
+
+
 def memory_of(
     remote: Remote,
     documents: Mapping[BlobId, Document],
@@ -134,11 +184,14 @@ def memory_of(
     distrusted: frozenset[str] = frozenset(),
     gone: Gone | None = None,
 ) -> Memory:
-    """What a repository remembers beside main. `documents`: those that were read before, by blob."""
+    """What a repository remembers beside main. `documents`: those that were read before, by blob.
+
+    Of trust nothing is remembered that somebody else has changed: what is signed must come from its cluster.
+    """
     branches = {
         name: _facts(branch, documents)
         for name, branch in remote.branches.items()
-        if is_ours(name) and name not in closed
+        if is_ours(name) and name not in closed and not (branch.foreign and name.startswith(paths.TRUST_BRANCHES))
     }
     rejected = remote.rejected | remote.taken_back | refused_by_closing(remote, closed)
     return Memory(branches=branches, rejected=rejected, distrusted=distrusted, gone=gone or {})
@@ -148,7 +201,7 @@ def _facts(branch: Branch, documents: Mapping[BlobId, Document]) -> FactChanges:
     """The facts that a branch proposes; what can't be read there is left out (its pull request fails the check)."""
     facts: dict[str, object] = {}
     for path, (_, new) in branch.change.items():
-        if not path.startswith(paths.FACTS) or paths.place(path) is None:
+        if not path.startswith(paths.ROBOTS) or paths.place(path) is None:
             continue
         if new is None:
             facts[path] = None

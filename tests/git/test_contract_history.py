@@ -202,3 +202,12 @@ def test_the_digest_of_a_branch_is_that_of_its_change(place):
 def test_people_may_commit_anywhere(place):
     commit_on_main(place.person, {"mesh/mesh.yaml": b"kind: Mesh # 2\n"})
     assert b"kind: Mesh # 2\n" == place.robot.fetch().files.read("mesh/mesh.yaml")
+
+
+def test_steps_of_trust_can_be_taken_back_and_what_people_bring_themselves_can_not(place):
+    signed, steps, root = "pki/intermediates/west.yaml", "pki/trust.yaml", "pki/roots/a.yaml"
+    before = dict.fromkeys((signed, steps, root), b"1\n")
+    commit_on_main(place.person, before)
+    assert frozenset() == place.robot.fetch().taken_back
+    commit_on_main(place.person, dict.fromkeys(before, b"2\n"))
+    assert {(signed, blob_id(b"1\n")), (steps, blob_id(b"1\n"))} == place.robot.fetch().taken_back

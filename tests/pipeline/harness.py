@@ -32,7 +32,7 @@ from tests.servers.git_http import PASSWORD, USER, GitServer, bare_repository, g
 from tests.servers.valkey import Valkey, valkey
 from tests.servers.wires import Transport, Wire, wire
 from workers import inbox, settings
-from workers.acl import BORDER, WORKER, acl_lines, syncer_user
+from workers.acl import BORDER, SIGNER, WORKER, acl_lines, password_digest, syncer_user, user_line
 from workers.broker import SWEEP, WORK, celery_app
 from workers.check import check
 from workers.cli import main, planning
@@ -101,9 +101,12 @@ class Pipeline:
         command = ["git", "-C", str(self.checkout), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True, env=self.environment).stdout
 
-    def ring(self) -> None:
-        """What a forge's webhook does: the worker looks at the repository now, and not within ten seconds."""
-        self._bell.send_task(SWEEP, queue=WORK, declare=[])
+    def ring(self, task: str = SWEEP) -> None:
+        """What a forge's webhook does: the worker looks at the repository now, and not within ten seconds.
+
+        ROTATE: at certificates, and not within five minutes.
+        """
+        self._bell.send_task(task, queue=WORK, declare=[])
 
     def approve(self, name: str, *, ring: bool = True) -> None:
         """Merge an open proposal, as `peermesh approve` does; without `ring` nobody tells the worker."""
@@ -291,7 +294,8 @@ def pipeline(
     directories = {name: place.path if isinstance(place, Directory) else place for name, place in clusters.items()}
     passwords = {name: Secret(f"{name}-secret") for name in directories}
     worker, border = Secret("worker-secret"), Secret("border-secret")
-    acl = acl_lines(passwords, border=border, worker=worker)
+    signer = user_line(SIGNER, [password_digest(Secret("signer-secret"))])
+    acl = f"{acl_lines(passwords, border=border, worker=worker)}{signer}\n"
     with (
         valkey(acl=acl, tcp=True) as broker,
         git_server(folder / "remote") as server,

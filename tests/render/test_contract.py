@@ -10,24 +10,29 @@ from collections.abc import Iterable
 import pytest
 
 from syncer.protocol.labels import DIGEST, MANAGED_BY, MANAGER, SOURCE
+from syncer.protocol.trust import AGENT_NAMESPACE
 from tests.meshes import files_of
 from tests.render.cases import CASES, given
 from workers.documents import kinds
 from workers.documents.paths import IMPORTS_NAMESPACE
 from workers.reach import reach
 from workers.render import RENDERERS, RENDERINGS
+from workers.render.authority import authorities
 from workers.render.metadata import Object, digest
-from workers.render.view import View, gateways, imports
+from workers.render.view import View, Views, gateways, imports
 from workers.tree import Tree
 
 TREES = [given(case) for case in CASES]
+OTHERS = {"cacerts": {("v1", "ConfigMap"), ("bitnami.com/v1alpha1", "SealedSecret")}}
+"""What isn't Istio's."""
 
 
 def views(tree: Tree, kind: str) -> list[View]:
     """All that the renderer of a kind is called with for a tree."""
     reached = reach(tree)
     places = [(cluster, key.namespace) for cluster in tree.clusters for key in tree.facts.exports]
-    found = dict([*imports(tree, reached, tree.facts.exports), *gateways(tree, reached, places)])
+    files = (*imports(tree, reached, tree.facts.exports), *gateways(tree, reached, places))
+    found: dict[str, Views] = dict([*files, *authorities(tree, tree.clusters)])
     return [view for file in found.values() for view in file if isinstance(view, RENDERERS[kind].VIEW)]
 
 
@@ -41,9 +46,8 @@ def objects(kind: str) -> Iterable[tuple[Tree, Object]]:
 @pytest.mark.parametrize("kind", RENDERERS)
 class TestEveryRenderer:
     def test_makes_objects_of_its_kind_in_a_golden_case(self, kind: str):
-        assert {("networking.istio.io/v1", kind)} == {
-            (content["apiVersion"], content["kind"]) for _, content in objects(kind)
-        }
+        made = {(content["apiVersion"], content["kind"]) for _, content in objects(kind)}
+        assert OTHERS.get(kind, {("networking.istio.io/v1", kind)}) == made
 
     def test_says_whose_an_object_is(self, kind: str):
         assert {MANAGER} == {content["metadata"]["labels"][MANAGED_BY] for _, content in objects(kind)}
@@ -60,7 +64,8 @@ class TestEveryRenderer:
     def test_writes_only_where_the_robot_may_apply(self, kind: str):
         for tree, content in objects(kind):
             gateway_namespaces = {cluster.spec.gateway.namespace for cluster in tree.clusters.values()}
-            assert content["metadata"]["namespace"] in {IMPORTS_NAMESPACE, *gateway_namespaces}
+            own = {IMPORTS_NAMESPACE, AGENT_NAMESPACE, "istio-system"}
+            assert content["metadata"]["namespace"] in {*own, *gateway_namespaces}
 
     def test_makes_the_same_of_the_same(self, kind: str):
         for tree in TREES:

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from syncer.protocol.labels import CLUSTER, DIGEST, MANAGED_BY
 from syncer.protocol.observation import Foreign
 from tests.meshes import NEWER, cluster, documents_of, export, facts, port, tree_of
-from workers.documents.kinds import ClusterFacts, ClusterFactsSpec, Name
+from workers.documents.kinds import ClusterFacts, ClusterFactsSpec
+from workers.documents.strict import Name
 from workers.documents.writing import dump
 from workers.reach import reach
 from workers.render import Rendered, render

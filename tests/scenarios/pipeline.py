@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
+from msgspec import UNSET
 
 from syncer.protocol.observation import Observation, pack
+from syncer.protocol.request import SIGN_REQUEST_PURPOSE
+from syncer.protocol.request import pack as pack_request
 from syncer.protocol.signature import OBSERVATION
-from tests.scenarios.scenario import START, Deed, Step, key_of
+from tests.scenarios.scenario import START, Deed, Step, agent_key_of, key_of
 from tests.simulator.inbox import MemoryInbox
 from tests.simulator.repository import MemoryRemote, MemoryRepository
 from workers.branches import EMPTY_FOR
@@ -22,7 +25,7 @@ from workers.check import check
 from workers.flush import flush
 from workers.forge.git import GitForge, approve, reject, reopen
 from workers.outside import Remote, Update
-from workers.receive import receive
+from workers.receive import receive, receive_request
 from workers.situation import Warm
 from workers.sweep import sweep
 from workers.tree import BlobChange, Changes, change_digest
@@ -59,6 +62,7 @@ class Pipeline:
             self.settle()
         self._commit(step.committed)
         self._say(step.observations)
+        self._ask(step)
         self.work()
 
     def settle(self) -> None:
@@ -103,8 +107,21 @@ class Pipeline:
     def _say(self, observations: Mapping[str, Observation]) -> None:
         for name, said in observations.items():
             number = int(self.now.timestamp() * 1_000_000)
-            packed = pack(msgspec.structs.replace(said, sequence=number, observed_at=self.now))
+            trust = said.trust
+            if trust is not UNSET:
+                proxies = tuple(msgspec.structs.replace(proxy, seen=self.now) for proxy in trust.proxies)
+                trust = msgspec.structs.replace(trust, sampled_at=self.now, proxies=proxies)
+            packed = pack(msgspec.structs.replace(said, sequence=number, observed_at=self.now, trust=trust))
             receive(self._inbox, name, packed, key_of(name).sign(OBSERVATION, said.mesh, name, packed), self.now)
+
+    def _ask(self, step: Step) -> None:
+        for name, asked in step.requests.items():
+            number = int(self.now.timestamp() * 1_000_000)
+            packed = pack_request(msgspec.structs.replace(asked, sequence=number, requested_at=self.now))
+            signature = agent_key_of(name).sign(SIGN_REQUEST_PURPOSE, asked.mesh, name, packed)
+            receive_request(self._inbox, name, packed, signature, self.now)
+        for name, document in step.signed.items():
+            self._inbox.keep_certificate(name, document)
 
     def _keys_are_copied(self) -> None:
         """The border believes nobody before a flush has told it the keys on main."""

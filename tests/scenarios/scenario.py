@@ -16,6 +16,7 @@ import msgspec
 import yaml
 
 from syncer.protocol.observation import Observation
+from syncer.protocol.request import SignRequest
 from syncer.protocol.signature import SigningKey
 
 ROOT: Final = Path(__file__).parent
@@ -41,6 +42,11 @@ class Step:
     meanwhile: tuple[Deed, ...] | None
     committed: Mapping[str, bytes]
     observations: Mapping[str, Observation]
+    requests: Mapping[str, SignRequest]
+    """What CA agents ask for."""
+    signed: Mapping[str, bytes]
+    """What the signer handed in: an Intermediate document."""
+    now: datetime
 
     def __str__(self) -> str:
         return str(self.folder.relative_to(ROOT))
@@ -81,7 +87,33 @@ def _step(folder: Path, number: int) -> Step:
         meanwhile=_deeds(said.read_text(encoding="utf-8")) if said.exists() else None,
         committed=files_in(folder / ("given" if number == 1 else "people")),
         observations={path.stem: _observation(path, number) for path in sorted(folder.glob("observations/*.yaml"))},
+        requests={path.stem: _request(path, number) for path in sorted(folder.glob("requests/*.yaml"))},
+        signed={path.stem: path.read_bytes() for path in sorted(folder.glob("signed/*.yaml"))},
+        now=_at(number),
     )
+
+
+def _at(number: int) -> datetime:
+    return START + timedelta(minutes=number)
+
+
+def agent_key_of(cluster: str) -> SigningKey:
+    """What the CA agent of a cluster signs with, in all scenarios."""
+    return SigningKey.from_seed(hashlib.sha256(f"{cluster} agent".encode()).digest())
+
+
+def _request(path: Path, number: int) -> SignRequest:
+    """The request of a file; as with observations, what is always the same needn't stand there."""
+    said: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    at = _at(number)
+    whole = {
+        "mesh": "acme",
+        "cluster": path.stem,
+        "sequence": int(at.timestamp() * 1_000_000),
+        "requestedAt": at,
+        **said,
+    }
+    return msgspec.convert(whole, SignRequest, strict=True)
 
 
 def _deeds(text: str) -> tuple[Deed, ...]:
@@ -91,7 +123,7 @@ def _deeds(text: str) -> tuple[Deed, ...]:
 def _observation(path: Path, number: int) -> Observation:
     """The observation of a file: what is always the same needn't stand there, nor annotations that a Service lacks."""
     said: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    at = START + timedelta(minutes=number)
+    at = _at(number)
     offers = [{"consumers": None, "hosts": None, **offer} for offer in said.pop("offers", [])]
     whole = {
         "mesh": "acme",
@@ -103,4 +135,12 @@ def _observation(path: Path, number: int) -> Observation:
         "offers": offers,
         **said,
     }
+    if "trust" in said:
+        whole["trust"] = seen_at(said["trust"], at)
     return msgspec.convert(whole, Observation, strict=True)
+
+
+def seen_at(trust: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """What a syncer says of trust, whose handshakes were made at this time."""
+    proxies = [{"live": True, **proxy, "seen": at} for proxy in trust.get("proxies", ())]
+    return {**trust, "proxies": proxies, "sampledAt": at}

@@ -11,6 +11,7 @@ from tests.scenarios.world import World, looked, merged, planned
 from workers.documents import paths
 from workers.plan import Plan, Proposal
 from workers.sentences import refusal
+from workers.steps import said_of
 
 
 def story(world: World) -> str:
@@ -34,6 +35,7 @@ def _news(plan: Plan, proposals: Iterable[Proposal]) -> Iterator[str]:
     for proposal in proposals:
         yield _proposal(proposal, automatic=proposal.branch in plan.merged)
     yield from _listed("Waiting", (f"{_waiting(branch)}: until {why}" for branch, why in plan.waiting.items()))
+    yield from _listed("Trust", (f"{subject}: {why}" for subject, why in said_of(plan.trust.waiting).items()))
     yield from _listed("Asked for, and not exported", _untold(plan))
     yield from _listed("Told", (f"{told.cluster}, {told.subject}: {told.what}" for told in plan.told))
     yield from _listed(

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from msgspec import UNSET
 
 from syncer.protocol.observation import Observation
-from tests.scenarios.scenario import Deed, Step, key_of
+from syncer.protocol.request import SignRequest
+from tests.scenarios.scenario import START, Deed, Step, key_of
 from workers.branches import is_refusable
+from workers.documents import paths
+from workers.documents.reading import read
 from workers.ground import Known
-from workers.plan import Memory, Plan, Proposal, frozen_namespaces, plan
+from workers.plan import Memory, Plan, Proposal, Seen, frozen_namespaces, plan
 from workers.reach import reach
 from workers.render import render
 from workers.tree import BlobChange, Changes, FilesInMemory, RejectedFacts, Tree, apply, read_tree
@@ -27,6 +33,9 @@ class World:
     undo: Mapping[str, tuple[Changes, BlobChange]] = field(default_factory=dict)
     rejected: RejectedFacts = frozenset()
     observations: Mapping[str, Observation] = field(default_factory=dict)
+    requests: Mapping[str, SignRequest] = field(default_factory=dict)
+    signed: Mapping[str, bytes] = field(default_factory=dict)
+    now: datetime = START
 
     @property
     def mergeable(self) -> tuple[str, ...]:
@@ -39,10 +48,11 @@ def beginning(step: Step) -> World:
     files = FilesInMemory(step.committed)
     tree, _ = read_tree(files)
     assert tree is not None, step
+    heard = {"observations": step.observations, "requests": step.requests, "signed": step.signed, "now": step.now}
     if any(files.under("clusters/")):
-        return World(main=files, observations=step.observations)
+        return World(main=files, **heard)  # type: ignore[arg-type]
     rendered = {path: file.data if file else None for path, file in render(tree, reach(tree)).items()}
-    return World(main=FilesInMemory(apply(files.content, rendered)), observations=step.observations)
+    return World(main=FilesInMemory(apply(files.content, rendered)), **heard)  # type: ignore[arg-type]
 
 
 def following(before: World, settled: World, step: Step) -> World:
@@ -53,7 +63,14 @@ def following(before: World, settled: World, step: Step) -> World:
         for deed in step.meanwhile:
             world = _done(world, deed)
     main = FilesInMemory(apply(world.main.content, step.committed))
-    return replace(world, main=main, observations={**world.observations, **step.observations})
+    return replace(
+        world,
+        main=main,
+        observations={**world.observations, **step.observations},
+        requests={**world.requests, **step.requests},
+        signed={**world.signed, **step.signed},
+        now=step.now,
+    )
 
 
 def planned(world: World, *, everything: bool = False) -> Plan:
@@ -82,6 +99,19 @@ def planned(world: World, *, everything: bool = False) -> Plan:
         merges=merges,
         known=Known(),
         frozen=frozen_namespaces(tree, problems),
+        trust=_seen(world, believed) if tree.mesh.spec.trust is not None else None,
+        now=world.now,
+    )
+
+
+def _seen(world: World, believed: Mapping[str, Observation]) -> Seen:
+    looked_at = {name: said for name, said in believed.items() if said.trust is not UNSET}
+    signed = {name: read(paths.intermediate_path(name), data) for name, data in world.signed.items()}
+    return Seen(
+        observed={name: said.trust for name, said in looked_at.items()},  # type: ignore[misc]
+        observed_at={name: said.observed_at for name, said in looked_at.items()},
+        requests=world.requests,
+        signed=signed,  # type: ignore[arg-type]
     )
 
 
@@ -134,7 +164,7 @@ def _done(world: World, deed: Deed) -> World:
             kept = frozenset((path, blob) for path, blob in world.rejected if path != deed.what)
             return looked(replace(world, rejected=kept))
         case "lost":
-            return replace(world, observations={})
+            return replace(world, observations={}, requests={}, signed={})
     raise AssertionError(deed)
 
 

@@ -31,6 +31,7 @@ _REFSPECS: Final = (
     "+refs/heads/peermesh/*:refs/heads/peermesh/*",
     "+refs/peermesh/*:refs/peermesh/*",
 )
+_PEOPLES: Final = f"refs/heads/{paths.PEOPLE}"
 _FETCH: Final = ("fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
 # Only fetching may know that files can be brought later. A push that knew it would bring what its commits replace, to
 # send less; and after a race, with a main that we haven't seen, all files of ours, to send them back (git 2.39).
@@ -57,10 +58,11 @@ def damage() -> Iterator[None]:
 
 
 class Copy:
-    """The copy in `folder`, made when it is first needed."""
+    """The copy in `folder`, made when it is first needed. `people`: with the branches of people's orders."""
 
-    def __init__(self, folder: Path, address: Address, *, seconds: float) -> None:
+    def __init__(self, folder: Path, address: Address, *, seconds: float, people: bool = False) -> None:
         self.folder = folder
+        self._peoples = (_PEOPLES,) if people else ()
         self.address = address
         self._seconds = seconds
         self._repo: Any = None
@@ -198,12 +200,13 @@ class Copy:
     def _refs(self) -> dict[str, CommitId]:
         with damage():
             found = {ref.name: CommitId(str(ref.target)) for ref in self.repo.references.iterator()}
-        ours = ("refs/heads/peermesh/", "refs/peermesh/")
+        ours = ("refs/heads/peermesh/", "refs/peermesh/", *self._peoples)
         return {name: at for name, at in sorted(found.items()) if name == paths.MAIN or name.startswith(ours)}
 
     def _fetch(self, *options: str) -> None:
         # A server without filters ignores them, and the copy is only larger.
-        ran = self._git(*_PARTIAL, *_FETCH, "--prune", *options, "origin", *_REFSPECS)
+        refspecs = (*_REFSPECS, *(f"+{prefix}*:{prefix}*" for prefix in self._peoples))
+        ran = self._git(*_PARTIAL, *_FETCH, "--prune", *options, "origin", *refspecs)
         if _MOVED_BACK.search(ran.stderr):
             raise HumanNeeded(
                 "MainMovedBack",

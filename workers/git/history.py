@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from workers.documents import paths
 from workers.outside import Branch, CommitId
 from workers.tree import BlobChange, BlobId, Files, RejectedFacts, change_digest
 
@@ -19,8 +20,8 @@ CHANGE: Final = "Peermesh-Change"
 """Trailer of the robot's commits: the digest of what they change."""
 LOOKED_AT: Final = "Peermesh-Main"
 """Trailer of the commits of `refs/peermesh/rejected`: the main up to which people's commits were looked at."""
-FACTS: Final = ("facts/clusters", "facts/exports")
-"""What can be rejected. Hosts can't: they only follow."""
+FACTS: Final = ("facts/clusters", "facts/exports", "pki")
+"""Where what can be rejected stands."""
 _ABSENT: Final = "absent"
 
 
@@ -76,19 +77,20 @@ def branch_of(
 ) -> Branch:
     """A branch against its merge base with main. One that has nothing in common with main is foreign.
 
-    `robot`: the author of the robot's commits.
+    `robot`: the author of the robot's commits. Of a branch of people's the newest message counts, whoever wrote it.
     """
     base = log.merge_base(main, head)
     change = log.changes(base or main, head)
     commits = list(log.commits((head,), base))
-    ours = next((commit.message for commit in commits if trailer(commit.message, CHANGE)), "")
+    peoples = name.startswith(paths.PEOPLE)
+    ours = next((commit.message for commit in commits if peoples or trailer(commit.message, CHANGE)), "")
     return Branch(
         name=name,
         head=head,
         time=log.time(head),
         message=ours,
         change=change,
-        foreign=base is None or (bool(change) and change_digest(change) != trailer(ours, CHANGE)),
+        foreign=base is None or (not peoples and bool(change) and change_digest(change) != trailer(ours, CHANGE)),
         merges=base is not None and all(main_files.blob(path) == old for path, (old, _) in change.items()),
         files=files,
         own=len(commits) == 1 and commits[0].author == robot and trailer(ours, CHANGE) == change_digest(change),
@@ -108,10 +110,16 @@ def taken_back(
         if commit.cut or len(commit.parents) != 1:
             continue
         before = commit.parents[0]
-        facts = {**log.changes(before, commit.id, FACTS[0]), **log.changes(before, commit.id, FACTS[1])}
+        changes = {path: blobs for folder in FACTS for path, blobs in log.changes(before, commit.id, folder).items()}
+        facts = {path: blobs for path, blobs in changes.items() if _is_refusable(path)}
         if facts and not _is_the_robots(log, commit, robot, proposed):
             found |= {(path, old) for path, (old, _) in facts.items() if old or _stood_before(log, before, path)}
     return frozenset(found)
+
+
+def _is_refusable(path: str) -> bool:
+    where = paths.place(path)
+    return where is not None and where.kind in paths.REFUSABLE
 
 
 def still_gone(taken: RejectedFacts, main: Files) -> RejectedFacts:
@@ -155,6 +163,7 @@ def rejected_in(files: Iterable[str]) -> RejectedFacts:
 
 
 def branches_in(refs: Mapping[str, CommitId]) -> Mapping[str, CommitId]:
-    """The heads of the robot's branches by their short name."""
+    """The heads of the branches that propose something, by their short name."""
     prefix = "refs/heads/"
-    return {ref.removeprefix(prefix): head for ref, head in refs.items() if ref.startswith(f"{prefix}peermesh/")}
+    ours = (f"{prefix}peermesh/", f"{prefix}{paths.PEOPLE}")
+    return {ref.removeprefix(prefix): head for ref, head in refs.items() if ref.startswith(ours)}

@@ -33,7 +33,7 @@ from workers.outside import Branch, CommitId, Outcome, Remote, Update
 from workers.tree import Changes, RejectedFacts, change_digest
 
 _DEEPER: Final = (DEPTH, 4 * DEPTH, 16 * DEPTH, None)
-_PREFETCHED: Final = ("mesh", "facts")
+_PREFETCHED: Final = ("mesh", "facts", "pki")
 """What planning reads."""
 _NEVER_NAMED: Final = frozenset({"", ".", "..", ".git"})
 
@@ -59,7 +59,7 @@ class GitRepository:
         people: bool = False,
         seconds: float = 60.0,
     ) -> None:
-        self._copy = Copy(copy, parse_address(url, access), seconds=seconds)
+        self._copy = Copy(copy, parse_address(url, access), seconds=seconds, people=people)
         self._objects = Objects(self._copy)
         self._log = GitLog(self._copy, self._objects)
         self._author = author
@@ -164,7 +164,7 @@ class GitRepository:
     def _prefetch(self, main: TreeFiles, branches: Iterable[Branch]) -> None:
         wanted = [blob for folder in _PREFETCHED for blob in self._objects.blobs_under(main.root, folder)]
         for branch in branches:
-            changed = [path for path in branch.change if path.startswith(paths.FACTS)]
+            changed = [path for path in branch.change if path.startswith(paths.ROBOTS)]
             wanted += self._objects.blobs(self._objects.tree_of(branch.head), changed)
         self._objects.bring(wanted)
 

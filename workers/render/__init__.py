@@ -1,8 +1,8 @@
 """Rendering: what follows from a tree in each cluster, as files; a pure function of the tree.
 
-Which files there are is decided in `view`, what stands in them by one module per Istio kind (`RENDERERS`). Equal views
-are rendered once, and a part is rendered by the same code as the whole. Knows nothing of what stood there before, of
-Git, or of whether a change is wanted.
+Which files there are is decided in `view` and `authority`, what stands in them by one module per kind (`RENDERERS`).
+Equal views are rendered once, and a part is rendered by the same code as the whole. Knows nothing of what stood there
+before, of Git, or of whether a change is wanted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import msgspec
 from syncer.protocol.names import ServiceKey
 from workers.documents.writing import dump
 from workers.reach import Reach
-from workers.render import destination_rule, gateway, service_entry
+from workers.render import cacerts, destination_rule, gateway, service_entry
+from workers.render.authority import authorities
 from workers.render.metadata import Object
 from workers.render.view import View, Views, gateways, imports
 from workers.tree import Tree
 
 
 class Renderer(Protocol):
-    """A module that makes the objects of one Istio kind."""
+    """A module that makes the objects of one kind of Istio, or of what brings a cluster its `cacerts`."""
 
     @property
     def VIEW(self) -> type[View]:  # noqa: N802 (a constant of the module)
@@ -42,6 +43,7 @@ RENDERERS: Final[Mapping[str, Renderer]] = {
     "DestinationRule": destination_rule,
     "ServiceEntry": service_entry,
     "Gateway": gateway,
+    "cacerts": cacerts,
 }
 """In a file the objects of one host stand in this order."""
 
@@ -59,11 +61,21 @@ class Rendered:
 
 @dataclass(frozen=True, kw_only=True)
 class Only:
-    """A part of the rendering: these services everywhere, and everything that these clusters let in."""
+    """A part of the rendering: these services everywhere, all that some clusters let in, and the trust of some."""
 
     services: frozenset[ServiceKey] = frozenset()
     gateways: frozenset[str] = frozenset()
     """Clusters all of whose gateway files are rendered."""
+    authorities: frozenset[str] = frozenset()
+    """Clusters whose file of trust is rendered."""
+
+    def __or__(self, other: Only) -> Only:
+        """Both parts."""
+        return Only(
+            services=self.services | other.services,
+            gateways=self.gateways | other.gateways,
+            authorities=self.authorities | other.authorities,
+        )
 
 
 class Memo:
@@ -102,7 +114,7 @@ def _objects(rendering: int, view: View) -> Iterator[Object]:
 
 
 def render(tree: Tree, reach: Reach, only: Only | None = None, memo: Memo | None = None) -> dict[str, Rendered | None]:
-    """Every file below `clusters/*/{gateway,imports}/`, sorted by path.
+    """Every file below `clusters/*/{gateway,imports,ca}/`, sorted by path.
 
     With `only`: exactly the files of these services and clusters; None where none should stand. A service's part is its
     imports in all clusters and what every cluster lets into its namespace.
@@ -110,7 +122,10 @@ def render(tree: Tree, reach: Reach, only: Only | None = None, memo: Memo | None
     rendering = tree.mesh.spec.rendering
     memo = memo or Memo()
     services, places = _whole(tree) if only is None else _part(tree, only)
-    found = dict(chain(imports(tree, reach, services), gateways(tree, reach, places)))
+    trusting = tree.clusters if only is None else only.authorities
+    found: dict[str, Views] = dict(
+        chain(imports(tree, reach, services), gateways(tree, reach, places), authorities(tree, trusting))
+    )
     # Equal consumers share one object: looking at identity first spares hashing the views of 100,000 paths.
     distinct = {id(views): views for views in found.values()}
     made = {same: memo.rendered(rendering, views) if views else None for same, views in distinct.items()}

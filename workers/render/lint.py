@@ -17,6 +17,7 @@ from workers.documents import paths
 from workers.documents.kinds import Cluster
 from workers.reach import HostReach, Reach, gateway_addresses
 from workers.render import Rendered, rules
+from workers.render.authority_shapes import Authority, ConfigMap, SealedSecret, authority_faults, files_of
 from workers.render.metadata import Object
 from workers.render.shapes import Endpoint, Gateway, name_of, shape
 from workers.render.view import cluster_local
@@ -42,6 +43,7 @@ class _Content:
     """Of all its objects, also of those that have none of our shapes."""
     hosts: tuple[rules.HostObjects, ...]
     gateways: tuple[Gateway, ...]
+    authorities: tuple[Authority, ...]
     problems: tuple[str, ...]
     """Of single objects."""
 
@@ -136,6 +138,7 @@ def _read(objects: Iterable[Object]) -> _Content:
         names=tuple(names),
         hosts=rules.by_host(shapes) if not problems else (),  # one wrong object would be many problems of its host
         gateways=tuple(shaped for shaped in shapes if isinstance(shaped, Gateway)),
+        authorities=tuple(shaped for shaped in shapes if isinstance(shaped, ConfigMap | SealedSecret)),
         problems=tuple(problems),
     )
 
@@ -162,6 +165,8 @@ def _content(mesh: _Mesh, content: _Content, files: Sequence[_File]) -> Iterator
                 yield from _gateway(mesh.tree, content, file)
             case "imports":
                 yield from _import(mesh.tree, content, file)
+            case "ca":
+                yield from _authority(mesh.tree, content, file)
     for host in content.hosts:
         yield from _host(mesh, host, files)
 
@@ -169,7 +174,7 @@ def _content(mesh: _Mesh, content: _Content, files: Sequence[_File]) -> Iterator
 def _gateway(tree: Tree, content: _Content, file: _File) -> Iterator[Problem]:
     """In the namespace of the gateway's pods, for them and their port, with what this cluster exports there."""
     cluster, facts = tree.clusters.get(file.cluster), tree.facts.clusters.get(file.cluster)
-    if cluster is None or content.hosts:
+    if cluster is None or content.hosts or content.authorities:
         yield _problem(file.path, "only Gateways of a known cluster may stand here")
         return
     if facts is not None and facts.spec.gateway.wildcard:
@@ -190,7 +195,7 @@ def _gateway(tree: Tree, content: _Content, file: _File) -> Iterator[Problem]:
 def _import(tree: Tree, content: _Content, file: _File) -> Iterator[Problem]:
     """The own gateway by its cluster address, in the own network; no host for which people have their own object."""
     cluster, facts = tree.clusters.get(file.cluster), tree.facts.clusters.get(file.cluster)
-    if cluster is None or content.gateways:
+    if cluster is None or content.gateways or content.authorities:
         yield _problem(file.path, "only imports of a known cluster may stand here")
         return
     for own in facts.spec.foreign if facts else ():
@@ -205,6 +210,26 @@ def _import(tree: Tree, content: _Content, file: _File) -> Iterator[Problem]:
             yield _problem(file.path, f"endpoint {endpoint.address} of {of}: network {endpoint.network}")
         if is_own and not addresses.issuperset((endpoint.address, number) for number in endpoint.ports.values()):
             yield _problem(file.path, f"the own gateway at {endpoint.address} instead of its cluster address")
+
+
+def _authority(tree: Tree, content: _Content, file: _File) -> Iterator[Problem]:
+    """What one managed cluster signs with and trusts: exactly what `pki/` says of it."""
+    cluster, step = tree.clusters.get(file.cluster), tree.facts.pki.steps.get(file.cluster)
+    others = content.hosts or content.gateways or len(content.authorities) > 1
+    if cluster is None or cluster.spec.trust is None or step is None or others:
+        yield _problem(file.path, "only the trust of one managed cluster may stand here")
+        return
+    standing, roots = tree.facts.pki.intermediates.get(file.cluster), tree.facts.pki.roots
+    for authority in content.authorities:
+        names = {"mesh": tree.mesh.metadata.name, "cluster": file.cluster, "trust_domain": cluster.spec.trust_domain}
+        for what in authority_faults(authority, **names):
+            yield _problem(file.path, what)
+        files = files_of(authority)
+        if files.certificate != (standing.spec.certificate if standing else None):
+            yield _problem(file.path, f"its certificate isn't that of {paths.intermediate_path(file.cluster)}")
+        bundle = "".join(roots[name].spec.certificate for name in step.bundle if name in roots)
+        if files.roots.rstrip("\n") != bundle.rstrip("\n"):
+            yield _problem(file.path, f"its bundle isn't {', '.join(step.bundle)}, as {paths.TRUST} says")
 
 
 def _own_addresses(tree: Tree, cluster: Cluster) -> set[tuple[str | None, int]]:

@@ -24,20 +24,34 @@ Object = Mapping[str, Any]
 
 def istio_object(kind: str, *, name: str, namespace: str, source: str, spec: Object) -> Object:
     """An object of `networking.istio.io` with label and annotations; `source`: the path in `facts/` that caused it."""
-    annotations = {DIGEST: "", SOURCE: source}
-    content = {
-        "apiVersion": ISTIO,
+    return managed_object(ISTIO, kind, name=name, namespace=namespace, source=source, content={"spec": spec})
+
+
+def managed_object(
+    api_version: str,
+    kind: str,
+    *,
+    name: str,
+    namespace: str,
+    source: str,
+    content: Object,
+    annotations: Mapping[str, str] | None = None,
+) -> Object:
+    """An object of any kind, with ours and these annotations; `content`: what it has beside its metadata."""
+    said = {DIGEST: "", SOURCE: source, **(annotations or {})}
+    made = {
+        "apiVersion": api_version,
         "kind": kind,
         "metadata": {
             "name": name,
             "namespace": namespace,
             "labels": {MANAGED_BY: MANAGER},
-            "annotations": annotations,
+            "annotations": said,
         },
-        "spec": spec,
+        **content,
     }
-    annotations[DIGEST] = digest(content)
-    return content
+    said[DIGEST] = digest(made)
+    return made
 
 
 def digest(content: Object) -> str:

@@ -13,8 +13,10 @@ import msgspec
 from msgspec import Meta, field
 
 from syncer.protocol.labels import CLUSTER, DIGEST, MANAGED_BY, MANAGER, SOURCE
-from workers.documents.kinds import Label, PortNumber
+from workers.documents.kinds import PortNumber
 from workers.documents.paths import IMPORTS_NAMESPACE
+from workers.documents.strict import Label
+from workers.render.authority_shapes import ConfigMap, SealedSecret
 from workers.render.metadata import Object, digest
 
 _LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -232,7 +234,7 @@ class Gateway(_Shape, frozen=True, kw_only=True, tag_field="kind"):
     spec: GatewaySpec
 
 
-Shape = ServiceEntry | DestinationRule | Gateway
+Shape = ServiceEntry | DestinationRule | Gateway | ConfigMap | SealedSecret
 """The kinds that may be rendered; nothing else is applied by the robot."""
 
 

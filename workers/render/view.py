@@ -1,5 +1,7 @@
 """What renderers see: one host name as one consumer calls it, and what one cluster lets into one namespace.
 
+What they see of trust is in `authority`.
+
 A view holds everything that its objects depend on and nothing else, and is hashable: equal views are rendered once.
 Knows reach and the documents of clusters. Knows no Istio object and no YAML.
 """
@@ -13,6 +15,7 @@ from syncer.protocol.names import HostName, ServiceKey
 from workers.documents import paths
 from workers.documents.kinds import Cluster
 from workers.reach import HostReach, PortWay, Provider, Reach, Way, host_name
+from workers.render.authority import AuthorityView
 from workers.tree import Tree
 
 MAX_NAME = 253
@@ -60,7 +63,7 @@ class GatewayView:
         return f"{paths.FACTS}exports/{self.namespace}/"
 
 
-View = HostView | GatewayView
+View = HostView | GatewayView | AuthorityView
 Views = tuple[View, ...]
 """What one file is rendered from; empty where no file should stand."""
 

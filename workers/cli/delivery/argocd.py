@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from string import Template
 from typing import Final
 
-from workers.cli.delivery.units import GROUP, Unit, units_of
+from syncer.protocol.trust import AGENT_NAMESPACE
+from workers.cli.delivery.units import Unit, units_of
 from workers.documents.kinds import Cluster, GatewaySettings
 from workers.documents.paths import IMPORTS_NAMESPACE
+from workers.render.cacerts import SECRET
 
 _SETS_HEAD: Final = """\
 # An Application for every file of mesh/clusters/ and each of its sync units, called peermesh-<cluster>-<unit>.
@@ -87,10 +89,16 @@ _PROJECT_HEAD: Final = """\
 # What Argo CD may do for peermesh in cluster {name}, and nothing else: the kinds that are rendered, each in its one
 # namespace. A stolen robot can't reach Secrets, workloads or roles, and neither can a merged mistake.
 """
+_CORE: Final = '""'
+"""The API group of ConfigMaps, as YAML."""
 _NAMESPACES: Final[Mapping[str, str]] = {
     # A file that people wrote by hand may leave the gateway out, as the default.
     "gateway": f"""'{{{{ dig "gateway" "namespace" "{GatewaySettings().namespace}" .spec }}}}'""",
     "imports": IMPORTS_NAMESPACE,
+    "ca": (
+        f"""'{{{{ if eq (dig "trust" "delivery" "" .spec) "sealed-secrets" }}}}{SECRET[0]}"""
+        f"""{{{{ else }}}}{AGENT_NAMESPACE}{{{{ end }}}}'"""
+    ),
 }
 
 
@@ -114,5 +122,5 @@ def _project(cluster: str, unit: Unit, repository: str) -> str:
         url=repository,
         namespace=unit.namespace,
         description=json.dumps(f"peermesh: clusters/{cluster}/{unit.name}/"),
-        kinds="\n".join(f"    - {{group: {GROUP}, kind: {kind}}}" for kind in unit.kinds),
+        kinds="\n".join(f"    - {{group: {unit.group or _CORE}, kind: {kind}}}" for kind in unit.kinds),
     )

@@ -76,9 +76,7 @@ metadata:
   namespace: "$namespace"
   labels: {app.kubernetes.io/part-of: peermesh}
 rules:
-  - apiGroups: [networking.istio.io]
-    resources: [$resources]
-    verbs: [get, create, patch, delete]
+$rules
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -105,4 +103,21 @@ def flux_files(cluster: Cluster, url: str) -> Mapping[str, bytes]:
 
 
 def _applier(unit: Unit) -> str:
-    return _APPLIER.substitute(unit=unit.name, namespace=unit.namespace, resources=", ".join(unit.resources))
+    rules = _ONE if unit.only else _ANY
+    return _APPLIER.substitute(
+        unit=unit.name,
+        namespace=unit.namespace,
+        rules=rules.substitute(
+            group=unit.group or '""', resources=", ".join(unit.resources), name=json.dumps(unit.only)
+        ),
+    )
+
+
+_ANY: Final = Template("""\
+  - apiGroups: [$group]
+    resources: [$resources]
+    verbs: [get, create, patch, delete]""")
+_ONE: Final = Template("""\
+  # RBAC can't limit `create` by name. Deleted it is never: istiod would sign with a root of its own.
+  - {apiGroups: [$group], resources: [$resources], verbs: [create]}
+  - {apiGroups: [$group], resources: [$resources], resourceNames: [$name], verbs: [get, patch]}""")
