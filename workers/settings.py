@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from syncer.protocol.broker import broker_url
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
+from workers.signers import SIGNERS, Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,31 @@ POKE_FILE: Final = Setting(
     name="PEERMESH_POKE_FILE",
     meaning="file of lines `URL SECRET`: Flux's Receivers (type `generic-hmac`) that are told when main moved",
 )
+SIGNER: Final = Setting(
+    name="PEERMESH_SIGNER",
+    meaning="what the key of `peermesh signer` lies in: `key-file` or `pkcs11`",
+    default="key-file",
+)
+SIGNER_ISSUERS_FILE: Final = Setting(
+    name="PEERMESH_SIGNER_ISSUERS_FILE",
+    meaning="file of the certificates (PEM) it signs with: that of its key, then those up to the root; or the root",
+)
+SIGNER_JOURNAL: Final = Setting(
+    name="PEERMESH_SIGNER_JOURNAL",
+    meaning="folder in which it writes down what it signed, before anybody gets it; to be kept",
+)
+SIGNER_KEY_FILE: Final = Setting(
+    name="PEERMESH_SIGNER_KEY_FILE", meaning="`key-file`: file of the key, as encrypted PKCS #8 (PEM)"
+)
+SIGNER_PASSPHRASE_FILE: Final = Setting(
+    name="PEERMESH_SIGNER_PASSPHRASE_FILE", meaning="`key-file`: file with the passphrase of the key"
+)
+SIGNER_MODULE: Final = Setting(name="PEERMESH_SIGNER_MODULE", meaning="`pkcs11`: library of the token")
+SIGNER_TOKEN: Final = Setting(name="PEERMESH_SIGNER_TOKEN", meaning="`pkcs11`: label of the token")
+SIGNER_KEY_LABEL: Final = Setting(name="PEERMESH_SIGNER_KEY_LABEL", meaning="`pkcs11`: label of the key in it")
+SIGNER_PIN_FILE: Final = Setting(
+    name="PEERMESH_SIGNER_PIN_FILE", meaning="`pkcs11`: file with the PIN; one that was refused isn't tried again"
+)
 METRICS: Final = Setting(
     name="PEERMESH_METRICS",
     meaning="`host:port` on which `/metrics`, `/healthz` and `/readyz` are served; not set: they aren't",
@@ -107,6 +133,15 @@ SETTINGS: Final = (
     WEBHOOK_LISTEN,
     WEBHOOK_SECRET_FILE,
     POKE_FILE,
+    SIGNER,
+    SIGNER_ISSUERS_FILE,
+    SIGNER_JOURNAL,
+    SIGNER_KEY_FILE,
+    SIGNER_PASSPHRASE_FILE,
+    SIGNER_MODULE,
+    SIGNER_TOKEN,
+    SIGNER_KEY_LABEL,
+    SIGNER_PIN_FILE,
     METRICS,
 )
 
@@ -132,6 +167,9 @@ class Settings:
     webhook_listen: tuple[str, int] | None
     webhook_secret_file: Path | None
     poke_file: Path | None
+    signer: str
+    signer_place: Place
+    signer_journal: Path | None
     metrics: tuple[str, int] | None
 
 
@@ -173,6 +211,17 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         webhook_listen=_address(WEBHOOK_LISTEN, value(WEBHOOK_LISTEN)),
         webhook_secret_file=file(WEBHOOK_SECRET_FILE),
         poke_file=file(POKE_FILE),
+        signer=_one_of(SIGNER, value(SIGNER), SIGNERS),
+        signer_place=Place(
+            issuers=file(SIGNER_ISSUERS_FILE),
+            key=file(SIGNER_KEY_FILE),
+            passphrase=file(SIGNER_PASSPHRASE_FILE),
+            module=file(SIGNER_MODULE),
+            token=value(SIGNER_TOKEN),
+            label=value(SIGNER_KEY_LABEL),
+            pin=file(SIGNER_PIN_FILE),
+        ),
+        signer_journal=file(SIGNER_JOURNAL),
         metrics=_address(METRICS, value(METRICS)),
     )
 
@@ -182,6 +231,12 @@ def _broker(setting: Setting, url: str) -> Secret:
         return broker_url(url)
     except ValueError as error:
         raise HumanNeeded("BadSetting", str(error), subject=setting.name) from error
+
+
+def _one_of(setting: Setting, text: str, known: Iterable[str]) -> str:
+    if text not in known:
+        raise HumanNeeded("BadSetting", f"{text!r} is none of {', '.join(known)}", subject=setting.name)
+    return text
 
 
 def _count(setting: Setting, text: str) -> int:

@@ -63,6 +63,35 @@ def test_the_border_is_told_nothing_of_git_and_nobody_else_than_the_worker_has_i
     assert {"peermesh-worker"} == holders
 
 
+def test_the_signer_alone_has_the_key_and_it_has_nothing_of_the_worker_or_a_forge():
+    holders = {name for name, pod in workloads().items() if "peermesh-signer-key" in secrets(pod)}
+    assert {"peermesh-signer"} == holders
+    signer = workloads()["peermesh-signer"]
+    assert {"peermesh-signer", "peermesh-signer-key", "peermesh-signer-git", "peermesh-redis-tls"} == set(
+        secrets(signer)
+    )
+    environment = told("peermesh-signer")
+    assert [] == [name for name in environment if "FORGE" in name or "WEBHOOK" in name or "POKE" in name]
+    robot = told("peermesh-worker")
+    for name in ("PEERMESH_REPO", "PEERMESH_AUTHOR_NAME", "PEERMESH_AUTHOR_EMAIL"):
+        assert robot[name] == environment[name]
+    assert robot["PEERMESH_GIT_USER"] != environment["PEERMESH_GIT_USER"]
+    [key] = [volume["secret"] for volume in signer["volumes"] if volume["name"] == "key"]
+    assert 0o400 == key["defaultMode"]
+
+
+def test_the_signer_keeps_its_journal_on_a_volume_that_one_at_a_time_writes():
+    [made] = [one for one in of_kind("Deployment") if one["metadata"]["name"] == "peermesh-signer"]
+    assert (1, {"type": "Recreate"}) == (made["spec"]["replicas"], made["spec"]["strategy"])
+    [claim] = of_kind("PersistentVolumeClaim")
+    assert ["ReadWriteOnce"] == claim["spec"]["accessModes"]
+    [volume] = [one for one in workloads()["peermesh-signer"]["volumes"] if "persistentVolumeClaim" in one]
+    assert claim["metadata"]["name"] == volume["persistentVolumeClaim"]["claimName"]
+    [container] = workloads()["peermesh-signer"]["containers"]
+    [mount] = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == volume["name"]]
+    assert told("peermesh-signer")["PEERMESH_SIGNER_JOURNAL"].startswith(f"{mount}/")
+
+
 def test_the_key_of_redis_is_mounted_by_redis_alone():
     for name in OURS:
         [items] = [
@@ -209,7 +238,7 @@ def test_of_the_centre_all_reach_redis_and_nobody_anybody_else():
     assert {(name, "peermesh-redis", "redis") for name in OURS} == found
 
 
-def test_only_the_worker_leaves_the_centre_and_redis_sends_nothing():
+def test_only_worker_and_signer_leave_the_centre_and_redis_sends_nothing():
     out = {
         name: sorted(
             {one["port"] for p in policies() if selected(p, name) for r in p.get("egress", ()) for one in r["ports"]},
@@ -222,6 +251,7 @@ def test_only_the_worker_leaves_the_centre_and_redis_sends_nothing():
         "peermesh-receive": asks,
         "peermesh-webhook": asks,
         "peermesh-worker": [22, 443, 53, "redis"],
+        "peermesh-signer": [22, 443, 53, "redis"],
         "peermesh-redis": [],
     } == out
 
