@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from workers.cli.delivery.agent import agent_files
 from workers.cli.delivery.argocd import argocd_files
 from workers.cli.delivery.flux import flux_files
 from workers.cli.delivery.redis import redis_files
@@ -34,6 +35,7 @@ def cluster_files(mesh: Mesh, cluster: Cluster, *, remote: str) -> Mapping[str, 
     """
     files = {
         **syncer_files(mesh, cluster),
+        **agent_files(mesh, cluster),
         **flux_files(cluster, remote),
         **argocd_files(cluster, remote),
         **redis_files(),
