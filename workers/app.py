@@ -1,4 +1,4 @@
-"""The inner app: the process that writes. Two tasks over two use-cases, and the clock that asks for one of them.
+"""The inner app: the process that writes. Three tasks over three use-cases, and the clock that asks for two of them.
 
 Knows when a flush is tried again and what is logged of it. The tasks work with a `Centre`, made once per process.
 """
@@ -19,30 +19,32 @@ from kombu.entity import Queue
 
 from syncer.protocol.errors import HumanNeeded, PeermeshError, Transient
 from workers import metrics
-from workers.broker import FLUSH, SWEEP, WORK, ask_flush, celery_app, log, run
+from workers.broker import FLUSH, ROTATE, SWEEP, WORK, ask_flush, celery_app, log, run
 from workers.figures import Figures
 from workers.flush import FlushReport
 from workers.inbox import RedisInbox
 from workers.outside import Inbox
+from workers.rotate import Turn
 from workers.settings import REPO, Settings
 
 HARD_LIMIT: Final = 120
 """Seconds a task may take before its process is killed."""
 SWEEP_SECONDS: Final = 10
 """How often the remote is looked at; also the delay after which a lost message is made up."""
+ROTATE_SECONDS: Final = 300
+"""How often certificates are looked at."""
 _LONGEST: Final = 10
 """Seconds that a flush waits for quiet, at most."""
 _THOROUGH: Final = 100
 """Of so many rests with something to freeze one looks through everything."""
 
 
-_SCHEDULE: Final = {
-    SWEEP: {
-        "task": SWEEP,
-        "schedule": SWEEP_SECONDS,
-        "options": {"queue": WORK, "declare": [], "expires": SWEEP_SECONDS},
+def _schedule() -> dict[str, object]:
+    """What beat asks for. A message that nobody took before the next one comes is worth nothing."""
+    return {
+        name: {"task": name, "schedule": seconds, "options": {"queue": WORK, "declare": [], "expires": seconds}}
+        for name, seconds in ((SWEEP, SWEEP_SECONDS), (ROTATE, ROTATE_SECONDS))
     }
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +58,22 @@ class Centre:
     flush: Callable[[datetime], FlushReport]
     sweep: Callable[[datetime], bool]
     figures: Callable[[datetime], Figures] = lambda _: Figures()
+    rotate: Callable[[datetime], Turn] = lambda _: Turn()
 
 
 def inner_app(settings: Settings, make: Callable[[Settings], Centre]) -> Celery:
-    """The app with the tasks `flush` and `sweep`; `make` is called once in each process, when it is first needed."""
+    """The app with its three tasks; `make` is called once in each process, when it is first needed."""
     app = celery_app("inner", settings.broker)
     app.conf.update(
         task_queues=[Queue(WORK, no_declare=True)],  # type: ignore[no-untyped-call]
         task_time_limit=HARD_LIMIT,
         # Seconds until a task whose process was killed is given back.
         worker_lost_wait=1,
-        beat_schedule=_SCHEDULE,
+        beat_schedule=_schedule(),
     )
     # A connection or an open repository doesn't survive the fork of Celery's pool.
     centre = functools.cache(functools.partial(make, settings))
-    tell_sweep, tidy = _Teller(), _Tidy()
+    tell_sweep, tell_rotate, tidy = _Teller(), _Teller(), _Tidy()
 
     @app.task(name=FLUSH, shared=False)  # type: ignore[untyped-decorator] # Celery has no types
     def flush() -> None:
@@ -101,11 +104,30 @@ def inner_app(settings: Settings, make: Callable[[Settings], Centre]) -> Celery:
         except PeermeshError as error:
             tell_sweep(f"sweep stopped, {error.reason}: {error}")
 
+    @app.task(name=ROTATE, shared=False)  # type: ignore[untyped-decorator]
+    def rotate() -> None:
+        tell_rotate(_rotate(app, centre))
+
     return app
 
 
+def _rotate(app: Celery, centre: Callable[[], Centre]) -> str:
+    """One turn; returns what stopped it."""
+    try:
+        turn = centre().rotate(datetime.now(UTC))
+        if turn.reasons:
+            ask_flush(app, centre().inbox)
+    except PeermeshError as error:
+        return f"rotate stopped, {error.reason}: {error}"
+    metrics.TRUST.show(turn.figures)
+    metrics.LAST_ROTATE.set_to_current_time()
+    return ""
+
+
 def run_worker(settings: Settings, *, beat: bool, make: Callable[[Settings], Centre]) -> int:
-    """`peermesh worker`: work until SIGTERM or SIGINT; returns the exit code. `beat`: sweep every ten seconds.
+    """`peermesh worker`: work until SIGTERM or SIGINT; returns the exit code.
+
+    `beat`: sweep every ten seconds, and look at certificates every five minutes.
 
     Raises:
         HumanNeeded: no repository is named, or something else must be mended first.
@@ -118,12 +140,13 @@ def run_worker(settings: Settings, *, beat: bool, make: Callable[[Settings], Cen
     def serve(**_: object) -> None:
         metrics.serve(settings.metrics, RedisInbox(settings.broker).answers)
 
-    def sweep_now(**_: object) -> None:
-        app.send_task(SWEEP, queue=WORK, declare=[])
+    def look_now(**_: object) -> None:
+        for task in (SWEEP, ROTATE):
+            app.send_task(task, queue=WORK, declare=[])
 
     # What is counted is counted in the process that runs the tasks.
     signals.worker_process_init.connect(serve, weak=False)
-    signals.worker_ready.connect(sweep_now, weak=False)
+    signals.worker_ready.connect(look_now, weak=False)
     return run(app, settings.broker, pool="prefork", beat=beat)
 
 

@@ -29,6 +29,7 @@ from workers.inbox import RedisInbox
 
 FLUSH: Final = "flush"
 SWEEP: Final = "sweep"
+ROTATE: Final = "rotate"
 WORK: Final = "work"
 """The queue of the inner app."""
 POOL_SECONDS = 30

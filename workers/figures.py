@@ -1,4 +1,4 @@
-"""Figures: what a sweep finds, as numbers for alarms: what is old, what waits, what isn't applied.
+"""Figures: what a sweep and a turn of `rotate` find, as numbers for alarms: what is old, waits, isn't applied, ends.
 
 Pure: from one fetch, from what Redis has, and from the figures before. Knows no metric and no text.
 """
@@ -6,14 +6,17 @@ Pure: from one fetch, from what Redis has, and from the figures before. Knows no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, get_args
+from typing import Final, TypeVar, get_args
 
 from workers.applied import Applied, ObjectId
 from workers.documents.kinds import ProposalClass
 from workers.outside import BorderKeys, Branch, Remote
+from workers.pki.due import Dates
+
+T = TypeVar("T", bound=Hashable)
 
 _CLASSES: Final = re.compile(r"^Peermesh-Classes: (.+)$", re.MULTILINE)
 _KNOWN: Final = frozenset(get_args(ProposalClass))
@@ -94,3 +97,29 @@ def _open(branch: Branch, before: OpenSince | None) -> OpenSince:
     classes = tuple(name for name in (said[1].split(", ") if said else ()) if name in _KNOWN)
     since = min(branch.time, before.since) if before else branch.time
     return OpenSince(since=since, classes=classes)
+
+
+# --- trust
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustFigures:
+    """What `rotate` found of certificates, by cluster but for `roots` (their ends) and `crls` (by issuer: their ends).
+
+    Since when: `unsigned` an approved request isn't signed, `unmet` what was observed isn't what main has, `refused`
+    (by cluster and rule) what a cluster asks for or got signed is refused. `agents`: 0 nothing is wrong, 1 it waits or
+    refused something, 2 it put the previous state back.
+    """
+
+    dates: Mapping[str, Dates] = field(default_factory=dict)
+    roots: Mapping[str, datetime] = field(default_factory=dict)
+    crls: Mapping[str, datetime] = field(default_factory=dict)
+    agents: Mapping[str, int] = field(default_factory=dict)
+    unsigned: Mapping[str, datetime] = field(default_factory=dict)
+    unmet: Mapping[str, datetime] = field(default_factory=dict)
+    refused: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+
+
+def since(names: Iterable[T], before: Mapping[T, datetime], now: datetime) -> dict[T, datetime]:
+    """When each of these was first seen in an unbroken row."""
+    return {name: before.get(name, now) for name in sorted(set(names), key=str)}

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from syncer.protocol.errors import HumanNeeded
 from workers.documents import paths
 from workers.documents.kinds import ProposalClass
-from workers.figures import Figures
+from workers.figures import Figures, TrustFigures
 from workers.health import Health
 
 REGISTRY: Final = CollectorRegistry()
@@ -52,6 +52,11 @@ for _ref in ("main", "proposal", "memory"):
 LAST_SWEEP: Final = Gauge(
     "peermesh_last_sweep_timestamp_seconds", "When the remote was last looked at; its age is health", registry=REGISTRY
 )
+LAST_ROTATE: Final = Gauge(
+    "peermesh_last_rotate_timestamp_seconds",
+    "When certificates were last looked at; 0 before the first time",
+    registry=REGISTRY,
+)
 LAST_LISTENED: Final = Gauge(
     "peermesh_last_listened_timestamp_seconds",
     "When the border last looked at the queues of the clusters; its age is health",
@@ -61,7 +66,29 @@ WAITING: Final = Gauge(
     "peermesh_waiting_messages", "Messages of a cluster that weren't received yet", ["cluster"], registry=REGISTRY
 )
 
+SIGNED: Final = Counter(
+    "peermesh_signed", "Certificates that were signed for a cluster", ["cluster"], registry=REGISTRY
+)
+UNSIGNED: Final = Gauge(
+    "peermesh_unsigned_requests",
+    "1 while a request of a cluster stands on main and this signer doesn't sign it",
+    ["cluster", "reason"],
+    registry=REGISTRY,
+)
+LAST_SIGNING: Final = Gauge(
+    "peermesh_last_signing_timestamp_seconds",
+    "When the signer last looked at main and could have signed; its age is health",
+    registry=REGISTRY,
+)
+ISSUER_ENDS: Final = Gauge(
+    "peermesh_issuer_end_timestamp_seconds",
+    "When the first of the certificates ends that the signer signs with",
+    registry=REGISTRY,
+)
+
 _NEVER: Final = 0.0
+_TOLD_SECONDS: Final = 900.0
+"""For so long a worker tells what it found of trust: three turns of `rotate`."""
 
 
 class Shown(Collector):
@@ -123,6 +150,95 @@ class Shown(Collector):
 
 FIGURES: Final = Shown()
 REGISTRY.register(FIGURES)
+
+
+class ShownTrust(Collector):
+    """What the last turn of `rotate` found; nothing before the first one, nor where people ordered nothing of trust.
+
+    Another worker may have taken the turns since: what was so is told for a while only, dates as long as it runs.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._figures = TrustFigures()
+        self._clock = clock
+        self._shown = clock()
+
+    def show(self, figures: TrustFigures) -> None:
+        """From now on these."""
+        self._figures = figures
+        self._shown = self._clock()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """What Prometheus gets."""
+        figures, dates = self._figures, self._figures.dates
+        if self._clock() - self._shown > _TOLD_SECONDS:
+            figures = TrustFigures(roots=figures.roots, crls=figures.crls)
+        end = GaugeMetricFamily(
+            "peermesh_intermediate_end_timestamp_seconds",
+            "When the intermediate ends that main has for a cluster",
+            labels=["cluster"],
+        )
+        yield _timed(end, {name: one.ends for name, one in dates.items()})
+        renewal = GaugeMetricFamily(
+            "peermesh_intermediate_renewal_timestamp_seconds",
+            "When the next intermediate of a cluster is due",
+            labels=["cluster"],
+        )
+        yield _timed(renewal, {name: one.renews for name, one in dates.items()})
+        late = GaugeMetricFamily(
+            "peermesh_intermediate_late_timestamp_seconds",
+            "When two thirds of the life of a cluster's intermediate are over",
+            labels=["cluster"],
+        )
+        yield _timed(late, {name: one.late for name, one in dates.items()})
+        last_call = GaugeMetricFamily(
+            "peermesh_intermediate_last_call_timestamp_seconds",
+            "One day and a workload's lifetime before a cluster's intermediate ends",
+            labels=["cluster"],
+        )
+        yield _timed(last_call, {name: one.last_call for name, one in dates.items()})
+        roots = GaugeMetricFamily(
+            "peermesh_root_end_timestamp_seconds",
+            "When a root ends",
+            labels=["root"],
+        )
+        yield _timed(roots, figures.roots)
+        crls = GaugeMetricFamily(
+            "peermesh_crl_end_timestamp_seconds",
+            "When the newest CRL of a root or of a cluster's intermediate must have a successor",
+            labels=["issuer"],
+        )
+        yield _timed(crls, figures.crls)
+        unsigned = GaugeMetricFamily(
+            "peermesh_oldest_unsigned_timestamp_seconds",
+            "Since when an approved request of a cluster waits for the signer",
+            labels=["cluster"],
+        )
+        yield _timed(unsigned, figures.unsigned)
+        unmet = GaugeMetricFamily(
+            "peermesh_oldest_unmet_trust_timestamp_seconds",
+            "Since when a cluster was observed to trust or sign otherwise than main has it",
+            labels=["cluster"],
+        )
+        yield _timed(unmet, figures.unmet)
+        refused = GaugeMetricFamily(
+            "peermesh_oldest_refused_request_timestamp_seconds",
+            "Since when what a cluster asks to be signed, or what was signed for it, is refused",
+            labels=["cluster", "reason"],
+        )
+        for names, at in figures.refused.items():
+            refused.add_metric(list(names), _seconds(at))
+        yield refused
+        agents = GaugeMetricFamily(
+            "peermesh_agent_trouble",
+            "1 where the CA agent of a cluster waits or refused something, 2 where it put the previous state back",
+            labels=["cluster"],
+        )
+        yield _filled(agents, {name: float(level) for name, level in figures.agents.items()})
+
+
+TRUST: Final = ShownTrust()
+REGISTRY.register(TRUST)
 
 
 def count_refused(refs: Iterable[str]) -> None:
@@ -198,6 +314,10 @@ def _filled(family: GaugeMetricFamily, values: Mapping[str, float]) -> GaugeMetr
     for name, value in values.items():
         family.add_metric([name], value)
     return family
+
+
+def _timed(family: GaugeMetricFamily, times: Mapping[str, datetime]) -> GaugeMetricFamily:
+    return _filled(family, {name: _seconds(at) for name, at in times.items()})
 
 
 def _seconds(at: datetime | None) -> float:

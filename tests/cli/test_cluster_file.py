@@ -17,15 +17,15 @@ REST = "  network: west # net\n  trustDomain: west.example\n"
 SHAPES = {
     "no syncer": (
         f"spec:\n  # ours\n{REST}",
-        f'spec:\n  # ours\n  network: west # net\n  syncer: {{publicKeys: ["{KEY}"]}}\n  trustDomain: west.example\n',
+        (f'spec:\n  # ours\n  network: west # net\n  trustDomain: west.example\n  syncer: {{publicKeys: ["{KEY}"]}}\n'),
     ),
     "no syncer, and a map comes first": (
         f"spec:\n  gateway:\n    selector:\n      istio: x # pods\n\n{REST}",
-        f'spec:\n  gateway:\n    selector:\n      istio: x # pods\n  syncer: {{publicKeys: ["{KEY}"]}}\n\n{REST}',
+        f'spec:\n  gateway:\n    selector:\n      istio: x # pods\n\n{REST}  syncer: {{publicKeys: ["{KEY}"]}}\n',
     ),
     "all on one line": (
         "spec: {network: west, trustDomain: west.example}  # short\n",
-        f'spec: {{syncer: {{publicKeys: ["{KEY}"]}}, network: west, trustDomain: west.example}}  # short\n',
+        f'spec: {{network: west, trustDomain: west.example, syncer: {{publicKeys: ["{KEY}"]}}}}  # short\n',
     ),
     "an empty syncer": (
         f"spec:\n{REST}  syncer: {{}} # none yet\n",

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import meshes
 from tests.cli.calls import call, done, files_in
 from workers.cli.delivery.origin import PLACEHOLDER, reconcilers_url
 from workers.cli.delivery.units import units_of
 from workers.documents.paths import IMPORTS_NAMESPACE
+from workers.documents.trust import ClusterTrust
 from workers.folder import read_folder
 from workers.render import RENDERERS
 from workers.tree import Tree, read_tree
@@ -75,7 +77,14 @@ def test_a_second_cluster_leaves_what_the_first_brought_as_people_edited_it(tmp_
 
 def test_the_kinds_that_may_be_applied_are_those_that_are_rendered(tmp_path):
     [cluster] = tree(added(tmp_path, origin=HTTPS)).clusters.values()
-    assert set(RENDERERS) == {kind for unit in units_of(cluster) for kind in unit.kinds}
+    delivered = {
+        delivery: meshes.cluster("west", trust=ClusterTrust(delivery=delivery))
+        for delivery in ("request", "sealed-secrets")
+    }
+    made = {delivery: {kind for unit in units_of(one) for kind in unit.kinds} for delivery, one in delivered.items()}
+    istio = set(RENDERERS) - {"cacerts"}
+    assert {"request": istio | {"ConfigMap"}, "sealed-secrets": istio | {"SealedSecret"}} == made
+    assert made["request"] == {kind for unit in units_of(cluster) for kind in unit.kinds}
 
 
 def test_each_unit_may_touch_one_namespace_and_nothing_of_the_cluster(tmp_path):
@@ -83,13 +92,33 @@ def test_each_unit_may_touch_one_namespace_and_nothing_of_the_cluster(tmp_path):
     applier = objects(mesh / "delivery/flux/west/applier.yaml")
     assert {"ServiceAccount", "Role", "RoleBinding"} == {item["kind"] for item in applier}
     rules = {item["metadata"]["namespace"]: item["rules"][0]["resources"] for item in applier if item["kind"] == "Role"}
-    assert {"gw": ["gateways"], IMPORTS_NAMESPACE: ["destinationrules", "serviceentries"]} == rules
+    assert {
+        "gw": ["gateways"],
+        IMPORTS_NAMESPACE: ["destinationrules", "serviceentries"],
+        "peermesh-system": ["configmaps"],
+    } == rules
     for project in objects(mesh / "delivery/argocd/projects/west.yaml"):
         [destination] = project["spec"]["destinations"]
         assert ("west", []) == (destination["name"], project["spec"]["clusterResourceWhitelist"])
         kinds = [kind["kind"] for kind in project["spec"]["namespaceResourceWhitelist"]]
-        allowed = {"gw": ["Gateway"], IMPORTS_NAMESPACE: ["DestinationRule", "ServiceEntry"]}
+        allowed = {
+            "gw": ["Gateway"],
+            IMPORTS_NAMESPACE: ["DestinationRule", "ServiceEntry"],
+            "peermesh-system": ["ConfigMap"],
+        }
         assert allowed[destination["namespace"]] == kinds
+
+
+def test_what_brings_the_certificate_is_one_object_that_nobody_may_delete(tmp_path):
+    mesh = added(tmp_path, origin=HTTPS)
+    [role] = [
+        item
+        for item in objects(mesh / "delivery/flux/west/applier.yaml")
+        if (item["kind"], item["metadata"]["name"]) == ("Role", "peermesh-applier-ca")
+    ]
+    create, rest = role["rules"]
+    assert (["create"], ["get", "patch"]) == (create["verbs"], rest["verbs"])
+    assert ([""], ["configmaps"], ["peermesh-cacerts"]) == (rest["apiGroups"], rest["resources"], rest["resourceNames"])
 
 
 def test_units_prune_wait_and_outlive_what_applied_them(tmp_path):

@@ -23,6 +23,7 @@ CHAPTERS = (
     "A team adds a port to the cart and runs it under another service account",
     "Another team withdraws its ledger: the label goes",
     "Something takes away all that north exports: that is held, whatever merges by itself",
+    "Seven weeks later the certificate that west's istiod signs with is due",
 )
 
 
@@ -68,6 +69,9 @@ def test_the_demo_tells_its_story_on_a_machine_where_git_knows_nobody(short):
     assert list(CHAPTERS) == [line for line in said.splitlines() if line in CHAPTERS]
     assert "peermesh/held/warehouse   held" in said
     assert "worker        flushed: closed peermesh/held/warehouse" in said
+    assert ["1", "2"] == re.findall(r"^west +root-a +(\d+) ", said, re.MULTILINE)
+    assert "  signer        signed for west\n" in said
+    assert said.index("approve peermesh/trust/request-west") < said.index("signed for west")
     assert [] == left(short)
     mesh = re.search(r"explain shop/catalog --repo (\S+)", said)
     assert mesh is not None
@@ -75,6 +79,7 @@ def test_the_demo_tells_its_story_on_a_machine_where_git_knows_nobody(short):
     assert "No proposal is open." in done("status", "--repo", mesh[1])
     assert "9090   grpc-events (GRPC)" in done("explain", "shop/cart", "--repo", mesh[1])
     assert "Nothing wrong" in done("check", "--repo", mesh[1])
+    assert "All 6 accept each other." in done("ca", "verify", "--repo", mesh[1])
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGINT, 130)])

@@ -111,6 +111,15 @@ def test_what_selects_pods_selects_the_syncers(kind: str) -> None:
     assert selected.items() <= pods.items()
 
 
+def test_it_may_reach_what_it_asks_unless_it_is_told_another_port() -> None:
+    open_to = {port["port"] for rule in of_kind("NetworkPolicy")["spec"]["egress"] for port in rule["ports"]}
+    told = read_settings(
+        of_kind("ConfigMap")["data"] | {"PEERMESH_POD_NAMESPACE": "x", "PEERMESH_BROKER_URL": "redis://x/0"}
+    )
+    assert told.probing.pods
+    assert {told.probing.port, told.probing.istiod_port} <= open_to
+
+
 def test_no_password_is_written() -> None:
     assert "data" not in of_kind("Secret")
     assert not [name for name, data in written().items() if re.search("://(?!USER:PASSWORD@|…)", data.decode())]

@@ -13,7 +13,7 @@ from syncer.settings import Api
 from syncer.settings import read_settings as syncer_settings
 from tests.cli.calls import call
 from tests.meshes import cluster, mesh, tree_of
-from workers.acl import BORDER, WEBHOOK, WORKER, syncer_user
+from workers.acl import BORDER, SIGNER, WEBHOOK, WORKER, syncer_user
 from workers.cli.up import next_pause
 from workers.cli.up_roles import Place, Site, address, brokers_of, host_port, places, roles, state_of, users_of
 from workers.settings import read_settings
@@ -73,6 +73,21 @@ def test_what_they_are_told_is_what_they_understand(main):
     worker = read_settings(told["worker"])
     assert ("https://git.example/mesh.git", "peermesh", None) == (worker.repo, worker.git_user, worker.metrics)
     assert Path("/state") in worker.copy.parents
+
+
+def test_certificates_are_signed_if_somebody_names_what_with_and_nobody_else_learns_it(main):
+    key = {"PEERMESH_SIGNER_KEY_FILE": "/vault/root", "PEERMESH_SIGNER_PASSPHRASE_FILE": "/vault/word"}
+    told = GIT | key | {"PEERMESH_SIGNER_ISSUERS_FILE": "/vault/issuers", "PEERMESH_FORGE_TOKEN_FILE": "/run/forge"}
+    of = site({"west": Place(context="w")}, environment=EVERYWHERE | told)
+    found = environments(of, main)
+    assert ["worker", "receive", "signer", "syncer west"] == list(found)
+    signer = read_settings(found["signer"])
+    assert (Path("/vault/root"), Path("/state/journal")) == (signer.signer_place.key, signer.signer_journal)
+    assert (None, Path("/run/secrets/git")) == (signer.forge_token_file, signer.git_password_file)
+    assert f"{SIGNER}:secret-of-{SIGNER}@" in signer.broker.reveal()
+    assert ["signer"] == [name for name, environment in found.items() if "/vault/" in str(environment)]
+    assert signer.copy != read_settings(found["worker"]).copy
+    assert SIGNER not in users_of(site({}))
 
 
 def test_the_forge_is_listened_to_if_somebody_says_where(main):

@@ -12,7 +12,8 @@ from tests.deploy.promtool import needs_promtool, promtool
 from workers import metrics
 from workers.documents import paths
 from workers.documents.kinds import ProposalClass
-from workers.figures import Figures, OpenSince
+from workers.figures import Figures, OpenSince, TrustFigures
+from workers.pki.due import Dates
 
 NOW = datetime(2026, 4, 1, 8, 0, tzinfo=UTC)
 FIGURES = Figures(
@@ -84,3 +85,50 @@ def test_refused_refs_are_counted_by_what_they_are_and_begin_at_nothing():
         [paths.MAIN, "refs/heads/peermesh/exports/shop", "refs/heads/peermesh/render", paths.REJECTED]
     )
     assert [1, 2, 1] == [after - one for after, one in zip(counted(), before, strict=True)]
+
+
+TRUST = TrustFigures(
+    dates={"west": Dates(begins=NOW, renews=NOW, late=NOW, last_call=NOW, ends=NOW + timedelta(hours=1))},
+    roots={"a": NOW},
+    crls={"a": NOW, "west": NOW},
+    agents={"west": 2, "east": 0},
+    unsigned={"west": NOW},
+    unmet={"east": NOW},
+    refused={("east", "BadRequest"): NOW},
+)
+
+
+def shown_of_trust(seconds_later: float) -> dict[tuple[str, ...], float]:
+    """What is served so long after a turn."""
+    now = [0.0]
+    shown = metrics.ShownTrust(clock=lambda: now[0])
+    shown.show(TRUST)
+    now[0] += seconds_later
+    families = list(shown.collect())
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+DATES: dict[tuple[str, ...], float] = {
+    ("peermesh_intermediate_end_timestamp_seconds", "west"): NOW.timestamp() + 3600,
+    ("peermesh_intermediate_renewal_timestamp_seconds", "west"): NOW.timestamp(),
+    ("peermesh_intermediate_late_timestamp_seconds", "west"): NOW.timestamp(),
+    ("peermesh_intermediate_last_call_timestamp_seconds", "west"): NOW.timestamp(),
+    ("peermesh_root_end_timestamp_seconds", "a"): NOW.timestamp(),
+    ("peermesh_crl_end_timestamp_seconds", "a"): NOW.timestamp(),
+    ("peermesh_crl_end_timestamp_seconds", "west"): NOW.timestamp(),
+}
+
+
+def test_what_a_turn_found_of_certificates_is_shown():
+    assert {
+        **DATES,
+        ("peermesh_oldest_unsigned_timestamp_seconds", "west"): NOW.timestamp(),
+        ("peermesh_oldest_unmet_trust_timestamp_seconds", "east"): NOW.timestamp(),
+        ("peermesh_oldest_refused_request_timestamp_seconds", "east", "BadRequest"): NOW.timestamp(),
+        ("peermesh_agent_trouble", "west"): 2,
+        ("peermesh_agent_trouble", "east"): 0,
+    } == shown_of_trust(899)
+
+
+def test_a_worker_that_takes_no_more_turns_tells_dates_alone():
+    assert DATES == shown_of_trust(901)

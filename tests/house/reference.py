@@ -111,6 +111,7 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "exits": exits,
     "settings-syncer": lambda: settings_of("syncer"),
+    "settings-agent": lambda: settings_of("syncer.agent"),
     "settings-workers": lambda: settings_of("workers"),
     "metrics": metrics,
     "errors": errors,

@@ -34,7 +34,7 @@ def test_every_module_of_the_project_says_what_it_is():
 
 def test_every_module_is_in_the_architecture_and_the_architecture_names_no_other():
     text = read(ROOT / "docs" / "architecture.md")
-    named = set(re.findall(r"`((?:syncer|workers)/[a-z_/]+(?:\.py|/))`", text))
+    named = set(re.findall(r"`((?:syncer|workers)/[a-z0-9_/]+(?:\.py|/))`", text))
     there = {str(path.relative_to(ROOT)) for path in source_files() if path.name != "__init__.py"}
     packages = {f"{path.parent.relative_to(ROOT)}/" for path in source_files() if path.name == "__init__.py"}
     packages -= {"syncer/", "workers/"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from workers.cli import doctor, look, redis, review, run, start
+from workers.cli import ca, doctor, look, redis, review, run, start
 from workers.cli.exits import Commands
 from workers.cli.screen import WIDTH
 
@@ -32,5 +32,6 @@ def main() -> None:
     """Services of one Istio mesh, callable in others, through reviewed changes in Git."""
 
 
-for _command in (*start.COMMANDS, *redis.COMMANDS, *look.COMMANDS, *review.COMMANDS, *doctor.COMMANDS, *run.COMMANDS):
+_GROUPS = (start, redis, look, review, ca, doctor, run)
+for _command in (command for group in _GROUPS for command in group.COMMANDS):
     main.add_command(_command)

@@ -12,11 +12,10 @@ from workers.acl import syncer_user
 from workers.cli.cluster_file import text_of, with_key
 from workers.cli.delivery import cluster_files
 from workers.cli.delivery.redis import USERS, with_password, with_users
-from workers.cli.rendered import valid_tree
+from workers.cli.rendered import FilesWith, valid_tree
 from workers.documents import paths
 from workers.documents.kinds import Cluster
 from workers.folder import read_folder, write_folder
-from workers.tree import Changes, Files, FilesInMemory, apply
 
 
 def add_cluster(folder: Path, cluster: Cluster, *, remote: str, password: str = "") -> list[str]:
@@ -33,7 +32,7 @@ def add_cluster(folder: Path, cluster: Cluster, *, remote: str, password: str = 
     if files.blob(path) is not None:
         raise Rejected("Exists", "this cluster is there already", subject=path, remedy="Edit the file.")
     document = {path: text_of(cluster).encode()}
-    tree = valid_tree(_with_changes(files, document))
+    tree = valid_tree(FilesWith(files, document))
     delivery = cluster_files(tree.mesh, tree.clusters[cluster.name], remote=remote)
     # What people put there before the cluster was added stays theirs.
     changes = document | {path: data for path, data in delivery.items() if files.blob(path) is None}
@@ -60,10 +59,6 @@ def trust_key(folder: Path, name: str, key: str) -> str | None:
     changed = with_key(text, cluster, key)
     if changed == text:
         return None
-    valid_tree(_with_changes(files, {path: changed.encode()}))
+    valid_tree(FilesWith(files, {path: changed.encode()}))
     write_folder(folder, {path: changed.encode()})
     return path
-
-
-def _with_changes(files: Files, changes: Changes) -> Files:
-    return FilesInMemory(apply({path: files.read(path) for path, _ in files.under("")}, changes))

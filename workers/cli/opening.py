@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from syncer.protocol.errors import PeermeshError, Rejected
@@ -11,7 +12,8 @@ from syncer.protocol.observation import Observation, unpack
 from syncer.protocol.secret import Secret
 from workers.cli.screen import warn
 from workers.documents.reading import Invalid
-from workers.git.opening import open_repository
+from workers.git import GitRepository
+from workers.git.opening import identity, is_folder, open_repository
 from workers.inbox import RedisInbox
 from workers.outside import Remote
 from workers.status import Heard, OpenProposal, proposals_of
@@ -26,6 +28,18 @@ def open_remote(repo: str) -> Iterator[Remote]:
     """What stands on the remote now."""
     with open_repository(repo, author=_NOBODY) as repository:
         yield repository.fetch()
+
+
+@contextmanager
+def as_person(repo: str) -> Iterator[GitRepository]:
+    """The repository, to be written by whoever calls, with their credentials and in their name.
+
+    Raises:
+        Rejected: git doesn't know who they are.
+    """
+    author = identity(Path(repo) if is_folder(repo) else None)
+    with open_repository(repo, author=author) as repository:
+        yield repository
 
 
 def readable_tree(files: Files) -> Tree:

@@ -1,4 +1,4 @@
-"""`clusters/` of a folder against what its `mesh/` and `facts/` render to.
+"""`clusters/` of a tree against what its `mesh/`, `facts/` and `pki/` render to; and trees with a change put in.
 
 Pure: files in, changes out.
 """
@@ -13,7 +13,42 @@ from workers.documents import paths
 from workers.documents.reading import Invalid
 from workers.reach import reach
 from workers.render import render
-from workers.tree import Changes, Files, Tree, blob_id, read_tree
+from workers.tree import BlobChange, BlobId, Changes, Files, Tree, blob_id, compared, read_tree
+
+
+class FilesWith:
+    """`Files` of a tree with changes put in; nothing else is read for it."""
+
+    def __init__(self, files: Files, changes: Changes) -> None:
+        self._files = files
+        self._changes = dict(sorted(changes.items()))
+
+    def blob(self, path: str) -> BlobId | None:
+        """As `Files`."""
+        if path not in self._changes:
+            return self._files.blob(path)
+        data = self._changes[path]
+        return None if data is None else blob_id(data)
+
+    def read(self, path: str) -> bytes:
+        """As `Files`."""
+        if path not in self._changes:
+            return self._files.read(path)
+        data = self._changes[path]
+        if data is None:
+            raise KeyError(path)
+        return data
+
+    def under(self, prefix: str) -> Iterator[tuple[str, BlobId]]:
+        """As `Files`."""
+        blobs = {path: blob for path, blob in self._files.under(prefix) if path not in self._changes}
+        written = ((path, data) for path, data in self._changes.items() if path.startswith(prefix))
+        blobs |= {path: blob_id(data) for path, data in written if data is not None}
+        return iter(sorted(blobs.items()))
+
+    def since(self, older: Files, prefix: str) -> BlobChange:
+        """As `Files`."""
+        return compared(older, self, prefix)
 
 
 def valid_tree(files: Files) -> Tree:

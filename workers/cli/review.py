@@ -6,10 +6,7 @@ All of it reads the remote, and writes there with the credentials and the name o
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -93,9 +90,10 @@ Examples:
 @options.REPO
 def reopen(what: str, repo: str) -> None:
     """Forget that people refused this, so that it is proposed again."""
+    from workers.cli.opening import as_person
     from workers.forge.git import reopen as forget
 
-    with progress("reopening"), _person(repo) as repository:
+    with progress("reopening"), as_person(repo) as repository:
         forgotten = forget(repository, what, when=datetime.now(UTC))
     for path, _ in sorted(forgotten, key=str):
         say(f"{path}: may be proposed again")
@@ -149,9 +147,10 @@ Example:
 def approve(branch: str, digest: str, repo: str) -> None:
     """Merge a proposal into main."""
     from workers.check import check
+    from workers.cli.opening import as_person
     from workers.forge.git import approve as merge
 
-    with progress("merging"), _person(repo) as repository:
+    with progress("merging"), as_person(repo) as repository:
         _refuse_where_there_is_a_forge(repository, branch)
         commit = merge(repository, branch, digest, check=check, when=datetime.now(UTC))
     say(f"{branch}: merged, main is {commit[:12]}")
@@ -169,9 +168,10 @@ Example:
 @options.REPO
 def reject(branch: str, repo: str) -> None:
     """Close a proposal."""
+    from workers.cli.opening import as_person
     from workers.forge.git import reject as close
 
-    with progress("closing"), _person(repo) as repository:
+    with progress("closing"), as_person(repo) as repository:
         remembered = close(repository, branch, when=datetime.now(UTC))
     for path, _ in sorted(remembered, key=str):
         say(f"{path}: refused, until the cluster says something else")
@@ -190,9 +190,10 @@ def pause(why: str, repo: str) -> None:
 
     Kept in the repository; WHY is shown to everybody.
     """
+    from workers.cli.opening import as_person
     from workers.forge.git import pause as stop
 
-    with progress("pausing"), _person(repo) as repository:
+    with progress("pausing"), as_person(repo) as repository:
         stop(repository, why, when=datetime.now(UTC))
     say("Paused. What clusters say is still taken; nothing is proposed or merged by the robot.")
 
@@ -205,9 +206,10 @@ Example:
 @options.REPO
 def resume(repo: str) -> None:
     """Let the robot write again."""
+    from workers.cli.opening import as_person
     from workers.forge.git import resume as go_on
 
-    with progress("resuming"), _person(repo) as repository:
+    with progress("resuming"), as_person(repo) as repository:
         was = go_on(repository)
     say("The robot writes again." if was else "It wasn't paused.")
 
@@ -220,15 +222,6 @@ def _refuse_where_there_is_a_forge(repository: GitRepository, branch: str) -> No
     if url := proposal_on(repository.fetch(), branch).url:
         what = "proposals of this mesh are merged on its forge, by the rules there"
         raise Rejected("MergedOnForge", what, subject=branch, remedy=f"Approve and merge it at {url}")
-
-
-@contextmanager
-def _person(repo: str) -> Iterator[GitRepository]:
-    from workers.git.opening import identity, is_folder, open_repository
-
-    author = identity(Path(repo) if is_folder(repo) else None)
-    with open_repository(repo, author=author) as repository:
-        yield repository
 
 
 COMMANDS = (status, proposals, show, approve, reject, pause, resume)

@@ -1,4 +1,4 @@
-"""`syncer`, `receive`, `worker` and `demo`: the processes, started. What they are told is in their environment."""
+"""`syncer`, `receive`, `worker`, `demo` and so on: the processes, started. Their environment tells them what to do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from syncer.protocol.secret import Secret
 from workers.cli import options
+from workers.cli.signer import signer
 
 _ENVIRONMENT = """\b
 The environment tells it everything; docs/reference.md has all variables. Ends on SIGTERM.
@@ -181,4 +182,4 @@ def demo(*, keep: bool, redis_url: str | None) -> int:
     return tell(keep=keep, redis_url=redis_url or None)
 
 
-COMMANDS = (syncer, receive, worker, webhook, up, demo)
+COMMANDS = (syncer, receive, worker, webhook, signer, up, demo)

@@ -68,6 +68,9 @@ Examples:
 )
 @click.option("--gateway-port", type=click.IntRange(1, 65535), default=15443, show_default=True, help="Its port.")
 @click.option(
+    "--trust", "managed", is_flag=True, help="Its signing certificate is looked after, too: writes its CA agent."
+)
+@click.option(
     "--remote",
     metavar="URL",
     help="Where Flux and Argo CD fetch the repository from. Default: origin of the checkout, without its password.",
@@ -85,6 +88,7 @@ def add(
     gateway_namespace: str,
     selector: tuple[str, ...],
     gateway_port: int,
+    managed: bool,
     remote: str | None,
     password_file: Path | None,
 ) -> None:
@@ -97,6 +101,7 @@ def add(
     from workers.cli.joining import add_cluster
     from workers.cli.passwords import check_file, hand_over, new_password, write_password
     from workers.documents.kinds import Cluster, ClusterSpec, GatewaySettings, NameAndLabels
+    from workers.documents.trust import ClusterTrust
 
     gateway = GatewaySettings(
         namespace=gateway_namespace,
@@ -104,7 +109,13 @@ def add(
         port=gateway_port,
         addresses=addresses,
     )
-    spec = ClusterSpec(network=network, trust_domain=trust_domain, locality=locality, gateway=gateway)
+    spec = ClusterSpec(
+        network=network,
+        trust_domain=trust_domain,
+        locality=locality,
+        gateway=gateway,
+        trust=ClusterTrust() if managed else None,
+    )
     metadata = NameAndLabels(name=name, labels=options.pairs(labels, "--label"))
     url = reconcilers_url(remote) if remote else origin_of(Path(repo))
     check_file(password_file, Path(repo))
@@ -121,6 +132,8 @@ def add(
     hand_over(syncer_user(name), password, password_file)
     say(f"Then start its syncer (delivery/clusters/{name}/README.md), and let the mesh trust the key that it logs:")
     say(f"  peermesh cluster trust {name} KEY --repo {shlex.quote(repo)}")
+    if managed:
+        say(f"And its CA agent: delivery/clusters/{name}/ca-agent/README.md.")
 
 
 @cluster.command(

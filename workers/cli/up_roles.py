@@ -15,11 +15,12 @@ from urllib.parse import quote, urlsplit
 import click
 
 from syncer import settings as syncer_settings
+from syncer.environment import Setting as SyncerSetting
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.names import is_label
 from syncer.protocol.secret import Secret
 from workers import settings
-from workers.acl import BORDER, WEBHOOK, WORKER, syncer_user
+from workers.acl import BORDER, SIGNER, WEBHOOK, WORKER, syncer_user
 from workers.cli.delivery.syncer import syncer_environment
 from workers.documents import paths
 from workers.tree import Tree
@@ -68,6 +69,11 @@ class Site:
         """Whether somebody wants to hear from the forge."""
         return bool(self.environment.get(settings.WEBHOOK_LISTEN.name))
 
+    @property
+    def signs(self) -> bool:
+        """Whether certificates are signed here."""
+        return bool(self.environment.get(settings.SIGNER_ISSUERS_FILE.name))
+
     def key_file(self, cluster: str) -> Path:
         """The key of a cluster's syncer."""
         return self.state / "keys" / cluster
@@ -80,6 +86,7 @@ class Brokers:
     worker: Secret
     border: Secret
     webhook: Secret | None
+    signer: Secret | None
     syncers: Mapping[str, Secret]
 
 
@@ -125,7 +132,8 @@ def roles(site: Site, main: Tree, brokers: Brokers) -> list[Role]:
     """
     ports = metrics_of(site)
     ears = (settings.WEBHOOK_LISTEN, settings.WEBHOOK_SECRET_FILE)
-    worker = _inherited(site, tuple(setting for setting in settings.SETTINGS if setting not in ears)) | {
+    others = (*ears, *_SIGNERS)
+    worker = _inherited(site, tuple(setting for setting in settings.SETTINGS if setting not in others)) | {
         settings.BROKER.name: brokers.worker.reveal(),
         settings.REPO.name: site.repo,
         settings.COPY.name: str(site.state / "copy"),
@@ -142,8 +150,41 @@ def roles(site: Site, main: Tree, brokers: Brokers) -> list[Role]:
         Role(name="worker", command="worker", environment=worker),
         Role(name="receive", command="receive", environment=border),
         *([Role(name="webhook", command="webhook", environment=webhook)] if site.webhook else []),
+        *([Role(name="signer", command="signer", environment=_signer(site, brokers))] if site.signs else []),
         *syncers,
     ]
+
+
+_SIGNERS: Final = (
+    settings.SIGNER,
+    settings.SIGNER_ISSUERS_FILE,
+    settings.SIGNER_JOURNAL,
+    settings.SIGNER_KEY_FILE,
+    settings.SIGNER_PASSPHRASE_FILE,
+    settings.SIGNER_MODULE,
+    settings.SIGNER_TOKEN,
+    settings.SIGNER_KEY_LABEL,
+    settings.SIGNER_PIN_FILE,
+)
+_GIT: Final = (
+    settings.GIT_USER,
+    settings.GIT_PASSWORD_FILE,
+    settings.GIT_CA_FILE,
+    settings.GIT_SSH_KEY_FILE,
+    settings.GIT_KNOWN_HOSTS_FILE,
+)
+
+
+def _signer(site: Site, brokers: Brokers) -> dict[str, str]:
+    """It reads the repository with the worker's credential, for there is no other one here; it never has a forge's."""
+    robot = (settings.AUTHOR_NAME, settings.AUTHOR_EMAIL)  # whose branches are believed
+    told = _inherited(site, (*_SIGNERS, *_GIT, *robot))
+    told.setdefault(settings.SIGNER_JOURNAL.name, str(site.state / "journal"))
+    return told | {
+        settings.BROKER.name: brokers.signer.reveal() if brokers.signer else "",
+        settings.REPO.name: site.repo,
+        settings.COPY.name: str(site.state / "signer-copy"),
+    }
 
 
 def _syncer_name(cluster: str) -> str:
@@ -185,7 +226,7 @@ def _syncer(site: Site, main: Tree, cluster: str, brokers: Brokers, ports: Mappi
     }
 
 
-def _inherited(site: Site, own: tuple[settings.Setting, ...] | tuple[syncer_settings.Setting, ...]) -> dict[str, str]:
+def _inherited(site: Site, own: tuple[settings.Setting, ...] | tuple[SyncerSetting, ...]) -> dict[str, str]:
     """The environment of the command without settings of ours but these: no process has credentials of another."""
     kept = {setting.name for setting in own}
     return {name: value for name, value in site.environment.items() if not name.startswith(_OURS) or name in kept}
@@ -197,6 +238,7 @@ def brokers_of(site: Site, addresses: Mapping[str, Secret]) -> Brokers:
         worker=addresses[WORKER],
         border=addresses[BORDER],
         webhook=addresses.get(WEBHOOK),
+        signer=addresses.get(SIGNER),
         syncers={cluster: addresses[syncer_user(cluster)] for cluster in site.clusters},
     )
 
@@ -211,7 +253,8 @@ def address(url: Secret, user: str, password_of: Callable[[str], Secret]) -> Sec
 
 def users_of(site: Site) -> list[str]:
     """The users of Redis that these processes are."""
-    return [WORKER, BORDER, *([WEBHOOK] if site.webhook else []), *map(syncer_user, site.clusters)]
+    optional = [*([WEBHOOK] if site.webhook else []), *([SIGNER] if site.signs else [])]
+    return [WORKER, BORDER, *optional, *map(syncer_user, site.clusters)]
 
 
 def names_of(site: Site) -> list[str]:

@@ -1,8 +1,9 @@
-"""The worker's centre: the use-cases with their adapters plugged in. Decides nothing."""
+"""The centre of a worker, and that of a signer: the use-cases with their adapters plugged in. Decides nothing."""
 
 from __future__ import annotations
 
 import functools
+from datetime import datetime
 
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
@@ -13,10 +14,15 @@ from workers.flush import flush
 from workers.forge import FORGES
 from workers.git import Access, GitRepository
 from workers.inbox import RedisInbox
+from workers.journal import FolderJournal
 from workers.outside import Forge, Forges
 from workers.poke import Poker
+from workers.rotate import Rotation, Turn
 from workers.settings import FORGE_TOKEN_FILE, FORGE_USER, Settings
+from workers.sign import Signing
+from workers.signers import SIGNERS
 from workers.situation import Warm
+from workers.tree import read_tree
 from workers.watch import Watch
 
 
@@ -36,12 +42,39 @@ def centre(settings: Settings) -> Centre:
     forges = forges_of(settings)
     poke = [Poker(settings.poke_file).moved] if settings.poke_file else []
     warm, watch = Warm(), Watch(repository, forges, inbox, *poke)
-    budget = Budget(per_minute=settings.pushes)
+    budget, rotation = Budget(per_minute=settings.pushes), Rotation(inbox)
+
+    def rotate(now: datetime) -> Turn:
+        remote = repository.fetch()
+        tree, _ = read_tree(remote.files, warm.documents)
+        return Turn() if tree is None else rotation.turn(remote, tree, now)  # a flush says why there is none
+
     return Centre(
         inbox=inbox,
         flush=lambda now: flush(repository, forges, inbox, now, warm, budget),
         sweep=watch.sweep,
         figures=watch.figures,
+        rotate=rotate,
+    )
+
+
+def signing(settings: Settings) -> Signing:
+    """What a signer's process works with.
+
+    Raises:
+        HumanNeeded: the key can't be used, or there is no journal.
+    """
+    assert settings.signer_journal is not None  # `run_signer` looked
+    return Signing(
+        GitRepository(
+            settings.repo,
+            copy=settings.copy,
+            author=(settings.author_name, settings.author_email),
+            access=access(settings),
+        ),
+        SIGNERS[settings.signer](settings.signer_place),
+        FolderJournal(settings.signer_journal),
+        RedisInbox(settings.broker),
     )
 
 

@@ -16,7 +16,7 @@ from celery import Celery
 from syncer import settings as syncer_settings
 from syncer.protocol.secret import Secret
 from workers import settings
-from workers.acl import BORDER, WORKER, acl_lines, syncer_user
+from workers.acl import BORDER, SIGNER, WORKER, acl_file, syncer_user
 from workers.broker import SWEEP, WORK, celery_app
 from workers.cli.demo.site import CLUSTERS, MESH, Site
 from workers.cli.processes import Processes, peermesh
@@ -29,6 +29,7 @@ class Brokers:
 
     worker: Secret
     border: Secret
+    signer: Secret
     syncers: dict[str, Secret]
 
 
@@ -37,20 +38,20 @@ def brokers(redis_url: str | None) -> Iterator[Brokers]:
     """A Redis of the caller's with its one user, or an embedded one in which each process may do what it must."""
     if redis_url is not None:
         url = Secret(redis_url)
-        yield Brokers(worker=url, border=url, syncers=dict.fromkeys(CLUSTERS, url))
+        yield Brokers(worker=url, border=url, signer=url, syncers=dict.fromkeys(CLUSTERS, url))
         return
-    passwords = {name: Secret(secrets.token_urlsafe()) for name in (*CLUSTERS, BORDER, WORKER)}
-    of_clusters = {name: passwords[name] for name in CLUSTERS}
-    acl = acl_lines(of_clusters, border=passwords[BORDER], worker=passwords[WORKER])
-    with embedded(acl=acl) as server:
+    users = (*map(syncer_user, CLUSTERS), BORDER, WORKER, SIGNER)
+    passwords = {user: Secret(secrets.token_urlsafe()) for user in users}
+    with embedded(acl=acl_file(passwords)) as server:
 
-        def url_of(user: str, password: Secret) -> Secret:
-            return Secret(server.url_for(user, password.reveal()))
+        def url_of(user: str) -> Secret:
+            return Secret(server.url_for(user, passwords[user].reveal()))
 
         yield Brokers(
-            worker=url_of(WORKER, passwords[WORKER]),
-            border=url_of(BORDER, passwords[BORDER]),
-            syncers={name: url_of(syncer_user(name), password) for name, password in of_clusters.items()},
+            worker=url_of(WORKER),
+            border=url_of(BORDER),
+            signer=url_of(SIGNER),
+            syncers={name: url_of(syncer_user(name)) for name in CLUSTERS},
         )
 
 
@@ -83,6 +84,18 @@ def enter(site: Site, told: Brokers, running: Processes) -> None:
                 syncer_settings.BROKER.name: told.syncers[cluster].reveal(),
             },
         )
+
+
+def enter_signer(site: Site, told: Brokers, running: Processes, key: dict[str, str]) -> None:
+    """Start what signs; `key`: what it is told of its key."""
+    environment = {
+        **os.environ,
+        **key,
+        settings.BROKER.name: told.signer.reveal(),
+        settings.REPO.name: str(site.remote),
+        settings.COPY.name: str(site.folder / "signer-copy"),
+    }
+    running.start("signer", peermesh("signer"), environment)
 
 
 class Bell:

@@ -91,6 +91,10 @@ class Stage:
         say_item(_who("you"), Text.assemble("approve ", (proposal.branch, "cyan"), f"; main is {commit[:12]}"))
         self._bell.ring()
 
+    def ring(self) -> None:
+        """Let the worker look at once."""
+        self._bell.ring()
+
     def forever(self) -> None:
         """Tell events until Ctrl-C."""
         self._running.wait("Ctrl-C", self.tell_events, math.inf)

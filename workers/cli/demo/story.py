@@ -7,25 +7,31 @@ import shutil
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.text import Text
 
+from workers.cli.ca.text import show_trust
 from workers.cli.checkout import run_git
-from workers.cli.demo.cast import Bell, brokers, enter
+from workers.cli.demo.authority import RENEWED, found
+from workers.cli.demo.cast import Bell, Brokers, brokers, enter, enter_signer
 from workers.cli.demo.site import CLUSTERS, PERSON, Site, build
 from workers.cli.demo.stage import Log, Stage
 from workers.cli.exits import Exit
 from workers.cli.explain_text import show_explanation
-from workers.cli.processes import interruptible, processes
+from workers.cli.processes import Processes, interruptible, processes
 from workers.cli.proposal_text import show_proposal
 from workers.cli.rendered import valid_tree
 from workers.cli.screen import say, say_indented
 from workers.documents import paths
 from workers.explain import explain
 from workers.git.opening import open_repository
+from workers.inbox import RedisInbox
 from workers.outside import Remote
+from workers.pki.step import Seen, next_step
 from workers.reach import reach
+from workers.trust import trust_status
 
 _WAREHOUSE = ("returns", "shipping", "stock")
 
@@ -46,6 +52,7 @@ def tell(*, keep: bool, redis_url: str | None) -> int:
             _change(stage, site)
             _withdrawal(stage, site)
             _mass_withdrawal(stage, site)
+            _renewal(stage, site, told, running)
             if keep:
                 _keep(stage, site)
     run_git(site.checkout, "pull", "--quiet", "--ff-only")
@@ -118,6 +125,49 @@ def _mass_withdrawal(stage: Stage, site: Site) -> None:
     stage.tell_events()
 
 
+def _renewal(stage: Stage, site: Site, told: Brokers, running: Processes) -> None:
+    _chapter("Seven weeks later the certificate that west's istiod signs with is due")
+    authority = found(site)
+    say_indented("The weeks are made up: these certificates are dated back. All else happens now.", 2)
+    say()
+    _show_certificates(stage)
+    stage.ring()
+    inbox = RedisInbox(told.worker)
+
+    def known(_: Remote) -> bool:
+        keys = inbox.border_keys()
+        return keys is not None and bool(keys.agents.get(RENEWED))
+
+    stage.until("the border to know the agents", known)
+    inbox.close()
+    authority.ask(told.syncers[RENEWED])
+    request = stage.proposal(paths.request_branch(RENEWED), paths.request_path(RENEWED))
+    say()
+    show_proposal(request, way_back=False)
+    say()
+    stage.approve(request)
+    say_indented("Only now, and only this, is signed:", 2)
+    enter_signer(site, told, running, authority.signer())
+    certificate = stage.proposal(paths.certificate_branch(RENEWED), paths.intermediate_path(RENEWED))
+    say()
+    show_proposal(certificate, way_back=False)
+    say()
+    stage.approve(certificate)
+    say_indented("Flux or Argo CD would bring it to west, whose agent has had the key all the while.", 2)
+    say()
+    _show_certificates(stage)
+
+
+def _show_certificates(stage: Stage) -> None:
+    say(Text(f"{_program()} ca status", style="bold"))
+    now = datetime.now(UTC)
+    remote = stage.remote()
+    tree = valid_tree(remote.files)
+    phases = {name: phase.name for name, phase in next_step(tree, Seen(), now).phases.items()}
+    show_trust(trust_status(tree, now, observed={}, phases=phases, waiting={}), now)
+    say()
+
+
 def _stored(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"facts/exports/warehouse/north/{name}.yaml" for name in names)
 
@@ -142,6 +192,7 @@ def _summary(site: Site, seconds: float) -> None:
         f"{program} explain shop/catalog --repo {checkout}",
         f"{program} explain payments/ledger --repo {checkout}",
         f"{program} status --repo {checkout}",
+        f"{program} ca status --repo {checkout}",
         f"cat {checkout}/clusters/north/imports/shop/catalog.yaml",
         f"git -C {checkout} log --stat",
     ):
