@@ -117,6 +117,24 @@ def test_clusters_that_are_not_managed_are_named_in_a_step_and_not_waited_for():
     assert "Not managed here, so not waited for: lone." == found.sentences[-1]
 
 
+def test_a_syncer_that_begins_anew_closes_the_gates_and_no_wait_begins_anew():
+    standing = ordered(steady(), root="b")
+    before = step(standing, seen_of(standing)).conditions
+    restarted = replace(
+        seen_of(standing),
+        observed={
+            "east": observed(standing, "east", sampled_at=None, issuers=(), proxies=()),
+            "west": observed(standing, "west"),
+        },
+        since=dict.fromkeys(before, NOW - timedelta(hours=23)),
+    )
+    begun = {"trust/east/begins/"}
+    assert before | begun == step(standing, restarted).conditions
+    for_long = {**restarted.since, "trust/east/begins/": NOW - timedelta(minutes=16)}
+    forgotten = step(standing, replace(restarted, since=for_long)).conditions
+    assert begun == {name for name in forgotten if name.startswith("trust/east/")}
+
+
 def test_old_observations_and_old_handshakes_open_nothing():
     standing = ordered(steady(), root="b")
     stepped = standing.with_facts(standing.facts.with_changes(soaked(standing, seen_of(standing)).steps[0].facts))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from workers.pki.state import UNKNOWN, Member, Proxy, State, minutes
+from workers.pki.state import FRESH, UNKNOWN, Member, Proxy, State, minutes
 
 KUBELETS: Final = timedelta(minutes=2)
 """Two of a kubelet's periods: what is written is mounted and taken by then, or it was refused."""
@@ -152,9 +152,20 @@ def dropped(member: Member, root: str, state: State) -> str:
 
 
 def holding(state: State, roots: Iterable[str]) -> frozenset[str]:
-    """The conditions that hold now, by name: of what people wait for, since when it has been so."""
+    """The conditions that hold now, by name: of what people wait for, since when it has been so.
+
+    Those of a cluster whose syncer was just started are remembered for as long as an observation is fresh. No gate is
+    open meanwhile; but a wait of a workload's lifetime doesn't begin anew for a syncer's upgrade.
+    """
     names = tuple(roots)
-    return frozenset(name for member in state.members if member.is_born for name in _holding(member, names, state))
+    found = {name for member in state.members if member.is_born for name in _holding(member, names, state)}
+    for member in state.members:
+        if member.sight.begins:
+            begun = condition(member, "begins", "")
+            found.add(begun)
+            if (state.lasted(begun) or timedelta()) <= FRESH:
+                found.update(name for name in state.since if name.startswith(f"trust/{member.name}/"))
+    return frozenset(found)
 
 
 def _holding(member: Member, roots: Iterable[str], state: State) -> Iterator[str]:

@@ -78,10 +78,12 @@ class Istiod:
 class Sight:
     """What was seen of a cluster. `blind`: why it can't be relied upon; empty: it can.
 
+    `begins`: blind because its syncer was just started and hasn't made handshakes yet; all else of it is heard.
     `read`: makes the proxies, of which there may be a thousand, when somebody asks for them.
     """
 
     blind: str
+    begins: bool = False
     shown: tuple[Shown, ...] = ()
     istiods: tuple[Istiod, ...] = ()
     agent: ObservedAgent | None = None
@@ -246,6 +248,7 @@ def _sight(name: str, seen: Seen, now: datetime, issuers: _Issuers) -> Sight:
     by_fingerprint = issuers.names.by_fingerprint
     return Sight(
         blind=_blind(observed, at, now),
+        begins=now - at <= FRESH and sampled is None,
         shown=tuple(
             Shown(
                 roots=frozenset(by_fingerprint.get(root, root) for root in bundle.roots), example=plain(bundle.example)
