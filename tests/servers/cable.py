@@ -98,7 +98,8 @@ class Cable:
                     if self._stalls:
                         self._released.wait()
                     gone[way] += len(data)
-                    if self._breaks(way, gone[way]):
+                    # What only ends, perhaps since before it was asked for, isn't what shall break.
+                    if data and self._breaks(way, gone[way]):
                         return
                     if data:
                         sink.sendall(data)
