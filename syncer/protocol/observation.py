@@ -6,7 +6,6 @@ Knows its bytes (JSON in gzip) and the bounds that keep hostile bytes from hurti
 from __future__ import annotations
 
 import gzip
-import zlib
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from syncer.protocol.errors import Rejected
 from syncer.protocol.offer import Offer, Refused
+from syncer.protocol.packing import unpacked
 from syncer.protocol.trust import ObservedTrust
 
 FORMAT: Final = 1
@@ -95,17 +95,7 @@ def unpack(packed: bytes) -> Observation:
     Raises:
         Rejected: too large packed or unpacked, not gzip, not JSON, another shape, an unknown format.
     """
-    if len(packed) > MAX_PACKED:
-        raise Rejected("TooLarge", f"an observation of {len(packed)} bytes; at most {MAX_PACKED} are accepted")
-    inflate = zlib.decompressobj(wbits=31)
-    try:
-        data = inflate.decompress(packed, MAX_UNPACKED + 1)
-    except zlib.error as error:
-        raise Rejected("NotGzip", f"an observation that isn't gzip ({error})") from error
-    if len(data) > MAX_UNPACKED:
-        raise Rejected("TooLarge", f"an observation that unpacks to more than {MAX_UNPACKED} bytes")
-    if not inflate.eof or inflate.unused_data:
-        raise Rejected("NotGzip", "an observation that isn't exactly one gzip member")
+    data = unpacked(packed, what="an observation", most_packed=MAX_PACKED, most=MAX_UNPACKED)
     try:
         observation = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

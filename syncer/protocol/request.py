@@ -10,7 +10,6 @@ import base64
 import binascii
 import gzip
 import hashlib
-import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -26,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from syncer.protocol.cacerts_rules import KEY_TYPES
 from syncer.protocol.certificates import Certificate, CertificateFault, name_text, pem_blocks, same_key
 from syncer.protocol.errors import Rejected
+from syncer.protocol.packing import unpacked
 from syncer.protocol.revocation import AuthorityKey, make_crl, read_crls, signature_hash
 
 FORMAT: Final = 1
@@ -72,17 +72,7 @@ def unpack(packed: bytes) -> SignRequest:
     Raises:
         Rejected: too large packed or unpacked, not gzip, not JSON, another shape, an unknown format.
     """
-    if len(packed) > MAX_PACKED:
-        raise Rejected("TooLarge", f"a signing request of {len(packed)} bytes; at most {MAX_PACKED} are accepted")
-    inflate = zlib.decompressobj(wbits=31)
-    try:
-        data = inflate.decompress(packed, MAX_UNPACKED + 1)
-    except zlib.error:
-        raise Rejected("NotGzip", "a signing request that isn't gzip") from None
-    if len(data) > MAX_UNPACKED:
-        raise Rejected("TooLarge", f"a signing request that unpacks to more than {MAX_UNPACKED} bytes")
-    if not inflate.eof or inflate.unused_data:
-        raise Rejected("NotGzip", "a signing request that isn't exactly one gzip member")
+    data = unpacked(packed, what="a signing request", most_packed=MAX_PACKED, most=MAX_UNPACKED)
     try:
         request = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
