@@ -20,6 +20,7 @@ from syncer import settings as syncer_settings
 from syncer.agent import settings as agent_settings
 from syncer.agent.names import AGENT, AGENT_NAMESPACE
 from tests.e2e.istio import shop
+from tests.e2e.istio.authority import Authority, intermediate
 from tests.e2e.istio.mesh import Mesh, Meshes, meshes
 from tests.e2e.kubernetes import Process
 from tests.pipeline.harness import MESH, Pipeline, pipeline
@@ -38,12 +39,13 @@ _PEOPLE = "refs/heads/trust/"
 
 @dataclass(kw_only=True)
 class TrustSite:
-    """All of it, running. `folder`: where keys of roots are, and journals; `logs`: what agents write."""
+    """All of it, running. `folder`: where keys of roots are, and journals; `logs`: what agents write; `agents` run."""
 
     meshes: Meshes
     line: Pipeline
     folder: Path
     logs: Path
+    agents: ExitStack
     _applied: str = ""
     _done: dict[str, str] = field(default_factory=dict)
 
@@ -56,6 +58,12 @@ class TrustSite:
         assert found, said
         self.line.done("approve", found[1], "--digest", found[2], "--repo", str(self.line.checkout))
         self.line.ring()
+
+    def manage(self, mesh: Mesh) -> None:
+        """Have peermesh look after the certificates of a cluster, and start its agent."""
+        self.order("manage", mesh.name)
+        agent = self.agents.enter_context(_agent(self, mesh))
+        self.order("manage", mesh.name, "--agent-key", _logged_key(agent))
 
     def make_root(self, name: str, *, present: str = "") -> None:
         """A root, merged, and its signer, running. `present`: the root with which the two vouch for each other."""
@@ -138,8 +146,12 @@ class TrustSite:
 
 
 @contextmanager
-def trust_site(folder: Path) -> Iterator[TrustSite]:
-    """All of it: root `a` signs for the meshes, agents look after their `cacerts`, and each calls the other."""
+def trust_site(folder: Path, *, foreign: Authority | None = None) -> Iterator[TrustSite]:
+    """All of it: each mesh calls the other, and there is root `a`.
+
+    It signs for the meshes, and agents look after their `cacerts`. With a `foreign` root somebody else's intermediates
+    under that one do, and nobody looks after them.
+    """
     with ExitStack() as stack:
         running = stack.enter_context(meshes(folder / "meshes", *NAMES))
         stack.enter_context(running.fabric.inside())
@@ -147,13 +159,15 @@ def trust_site(folder: Path) -> Iterator[TrustSite]:
             (folder / name).mkdir()
         places = {mesh.name: mesh.cluster.kubeconfig for mesh in running.all}
         line = stack.enter_context(pipeline(folder / "line", places, quiet=0.2, heartbeat=5))
-        site = TrustSite(meshes=running, line=line, folder=folder / "keys", logs=folder / "agents")
+        keys, logs = folder / "keys", folder / "agents"
+        site = TrustSite(meshes=running, line=line, folder=keys, logs=logs, agents=stack)
         site.make_root("a")
         site.edit("trust: {root: a}", "trust: {root: a, soak: 0m}")
         for mesh in running.all:
-            site.order("manage", mesh.name)
-            agent = stack.enter_context(_agent(site, mesh))
-            site.order("manage", mesh.name, "--agent-key", _logged_key(agent))
+            if foreign is None:
+                site.manage(mesh)
+            else:
+                mesh.change(signer=intermediate(f"{mesh.name}-foreign", foreign), bundle=[foreign])
         site.until(running.start, "an intermediate for each cluster")
         site.until(lambda: running.joined, "imports")
         yield site
