@@ -12,8 +12,10 @@ from typing import Any, Final
 import yaml
 
 from syncer.cluster import ClusterState
-from syncer.cluster.objects import ISTIO_CONFIG, NETWORK, Workload
+from syncer.cluster.objects import FOLLOWS_ROOTS, ISTIO_CONFIG, MULTIROOT, NETWORK, Workload
 
+TRUE: Final = frozenset({"1", "t", "true"})
+"""What Go's `strconv.ParseBool` takes for true, in lower case."""
 _TAG: Final = re.compile(r":v?(\d+\.\d+[A-Za-z0-9._-]*)(?:@|\Z)")
 _VARIANTS: Final = re.compile(r"-(?:distroless|debug|default)\Z")
 _VERSION_LABEL: Final = "app.kubernetes.io/version"
@@ -24,6 +26,9 @@ def istio_settings(state: ClusterState, istio_namespace: str) -> Iterator[tuple[
     versions = istio_versions(state, istio_namespace)
     if versions:
         yield "istio.version", ",".join(versions)
+    istiods = tuple(_istiods(state, istio_namespace))
+    if istiods:
+        yield "istio.multiroot", "true" if all(map(_takes_roots, istiods)) else "false"
     for namespace in state.namespaces:
         if namespace.metadata.name == istio_namespace and namespace.metadata.labels.get(NETWORK):
             yield "istio.network", namespace.metadata.labels[NETWORK]
@@ -44,6 +49,11 @@ def _istiods(state: ClusterState, istio_namespace: str) -> Iterator[Workload]:
     for workload in state.workloads_by_namespace.get(istio_namespace, ()):
         if workload.spec.template.metadata.labels.get("app") == "istiod":
             yield workload
+
+
+def _takes_roots(istiod: Workload) -> bool:
+    variables = (one for container in istiod.spec.template.spec.containers for one in container.env)
+    return any(one.name == MULTIROOT and one.value.lower() in TRUE for one in variables)
 
 
 def _versions(istiod: Workload) -> Iterator[str]:
@@ -78,6 +88,8 @@ def _of_mesh_config(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     metadata = _dict(_dict(config.get("defaultConfig")).get("proxyMetadata"))
     captured = str(metadata.get("ISTIO_META_DNS_CAPTURE", "")).lower() == "true"
     yield "istio.dnsCapture", "true" if captured else "false"
+    follows = str(metadata.get(FOLLOWS_ROOTS, "")).lower() in TRUE
+    yield "istio.followsRoots", "true" if follows else "false"
 
 
 def _mutual_tls(state: ClusterState, istio_namespace: str) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from syncer.cluster import ClusterState
 from syncer.cluster.objects import FOLLOWS_ROOTS, PROXY, ROOTS_CONFIG, TLS_MODE, ConfigMap, Pod
-from syncer.istio import istio_versions
+from syncer.istio import TRUE, istio_versions
 from syncer.protocol.certificates import fingerprint, read_foreign_certificates
 from syncer.protocol.errors import Rejected
 from syncer.protocol.trust import (
@@ -45,8 +45,6 @@ MAX_TOLD: Final = 1000
 _LONGEST: Final = 300
 """Characters of one text from a cluster."""
 _ISTIOD: Final = ("app", "istiod")
-_TRUE: Final = frozenset({"1", "t", "true"})
-"""As Go's `strconv.ParseBool`, in lower case."""
 
 Identity = tuple[str, str, datetime | None]
 """Namespace and name of a pod, and when it started: the second pod of that name is another workload."""
@@ -312,7 +310,7 @@ def _follows_roots(pod: Pod) -> bool | None:
     """None where its sidecar isn't among its containers: then nothing can be known of that."""
     for container in (*pod.spec.containers, *pod.spec.init_containers):
         if container.name == PROXY:
-            return any(one.name == FOLLOWS_ROOTS and one.value.lower() in _TRUE for one in container.env)
+            return any(one.name == FOLLOWS_ROOTS and one.value.lower() in TRUE for one in container.env)
     return None
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from syncer.cluster.objects import (
     FOLLOWS_ROOTS,
+    MULTIROOT,
     NETWORK,
     PROXY,
     TLS_MODE,
@@ -28,6 +29,7 @@ from syncer.cluster.objects import (
     Service,
     Template,
     TemplateMetadata,
+    Variable,
     Workload,
     WorkloadSpec,
 )
@@ -106,7 +108,7 @@ def _named(metadata: Metadata, labels: Mapping[str, str]) -> Metadata:
 
 
 def _spec(spec: PodSpec, *, images: bool = False) -> PodSpec:
-    """The service account, the ports that a Service can name, and whether a sidecar follows roots."""
+    """The service account, the ports that a Service can name, and whether sidecars and istiod follow roots."""
     going_on = (container for container in spec.init_containers if container.restart_policy == "Always")
     kept = PodSpec(
         service_account_name=spec.service_account_name or spec.service_account,
@@ -123,12 +125,16 @@ def _ports(containers: Any, *, images: bool) -> tuple[Container, ...]:
             container,
             name=container.name if container.name == PROXY else "",
             image=container.image if images else "",
-            env=tuple(one for one in container.env if one.name == FOLLOWS_ROOTS and container.name == PROXY),
+            env=tuple(one for one in container.env if _follows(one, container, istiod=images)),
             ports=tuple(port for port in container.ports if port.name and port.protocol == "TCP"),
         )
         for container in containers
     )
     return tuple(container for container in kept if container.ports or container.image or container.name)
+
+
+def _follows(variable: Variable, container: Container, *, istiod: bool) -> bool:
+    return variable.name == FOLLOWS_ROOTS if container.name == PROXY else istiod and variable.name == MULTIROOT
 
 
 def _ours(pairs: Mapping[str, str]) -> dict[str, str]:

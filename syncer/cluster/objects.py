@@ -376,6 +376,8 @@ NETWORK: Final = "topology.istio.io/network"
 """Label on Istio's own namespace: the network of all pods that don't say another one."""
 TLS_MODE: Final = ("security.istio.io/tlsMode", "istio")
 """Label that istiod puts on a pod with its sidecar (not on gateways): it takes mutual TLS."""
+MULTIROOT: Final = "ISTIO_MULTIROOT_MESH"
+"""Variable of istiod: it takes a changed bundle of roots while it runs."""
 PROXY: Final = "istio-proxy"
 """The container of a sidecar, whether among `containers` or as a native one."""
 FOLLOWS_ROOTS: Final = "PROXY_CONFIG_XDS_AGENT"

@@ -11,6 +11,7 @@ from syncer.protocol.signature import SigningKey
 from tests.doctor.gateways import CATALOG, IDENTITY, NOBODY
 from tests.meshes import cluster, export, facts, key, tree_of
 from workers.doctor.seen import Asked, ClusterSeen, Handshake, Inside, Replicas, Rights
+from workers.documents.trust import ClusterTrust
 from workers.reach import reach
 
 NOW = datetime(2026, 11, 27, 3, 0, tzinfo=UTC)
@@ -24,11 +25,13 @@ SETTINGS = {
     "istio.trustDomains": "east.acme.example,north.acme.example,west.acme.example",
     "istio.mtls": "STRICT",
     "istio.dnsCapture": "true",
+    "istio.multiroot": "true",
+    "istio.followsRoots": "true",
     "istio.network": "west",
     "unit/gateway": "1c2b3a4 ready",
     "unit/imports": "1c2b3a4 ready",
 }
-WEST = cluster("west", keys=(KEY,))
+WEST = cluster("west", keys=(KEY,), trust=ClusterTrust())
 EXPORTS = (export("shop/catalog", "west"), export("shop/cart", "east"))
 TREE = tree_of(WEST, cluster("east"), cluster("north"), facts("west", "203.0.113.10"), *EXPORTS)
 QUIET = tree_of(WEST, cluster("east"), cluster("north"), facts("west", "203.0.113.10"))

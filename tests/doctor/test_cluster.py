@@ -77,6 +77,8 @@ def test_a_healthy_cluster_has_a_line_for_everything_that_is_looked_at_and_nothi
                 "  - trustDomains: [east.acme.example]",
             ),
             (set_up(dnsCapture="false"), "wrong", "DNS", "sidecars don't capture DNS", "ISTIO_META_DNS_CAPTURE"),
+            (set_up(multiroot="false"), "wrong", "roots", "istiod ignores every change", "set env deployment/istiod"),
+            (set_up(followsRoots="false"), "warning", "roots", "sidecars learn new roots only", "PROXY_CONFIG_XDS"),
             (
                 set_up(network="east"),
                 "wrong",

@@ -205,7 +205,9 @@ def test_how_istio_is_set_up_is_seen_and_seen_to_change(cluster: Cluster) -> Non
         assert settings.pop("syncer.version")
         assert {
             "istio.dnsCapture": "true",
+            "istio.followsRoots": "false",
             "istio.mtls": "STRICT",
+            "istio.multiroot": "false",
             "istio.network": "west",
             "istio.trustDomain": "west.acme.example",
             "istio.trustDomains": "east.acme.example,old.acme.example,west.acme.example",

@@ -79,12 +79,14 @@ def test_what_mesh_config_says_is_told_and_else_the_defaults_of_istio() -> None:
     )
     assert {
         "istio.dnsCapture": "true",
+        "istio.followsRoots": "false",
         "istio.mtls": "UNSET",
         "istio.trustDomain": "west.acme.example",
         "istio.trustDomains": "east.acme.example,north.acme.example,old.acme.example,west.acme.example",
     } == said
     assert {
         "istio.dnsCapture": "false",
+        "istio.followsRoots": "false",
         "istio.mtls": "UNSET",
         "istio.trustDomain": "cluster.local",
         "istio.trustDomains": "cluster.local",
@@ -96,6 +98,23 @@ def test_what_mesh_config_says_is_told_and_else_the_defaults_of_istio() -> None:
 )
 def test_mesh_config_that_is_odd_is_told_as_far_as_it_goes(mesh: str) -> None:
     assert settings(config(mesh)).get("istio.trustDomain") in {None, "cluster.local"}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [(["true"], "true"), (["1", "T"], "true"), (["false"], "false"), (["true", None], "false"), ([None], "false")],
+)
+def test_whether_every_istiod_takes_new_roots_is_told(values: list[str | None], told: str) -> None:
+    made = []
+    for number, value in enumerate(values):
+        env = f"env: [{{name: OTHER, value: x}}, {{name: ISTIO_MULTIROOT_MESH, value: '{value}'}}], " if value else ""
+        made.append(istiod("pilot:1.31.0", name=f"istiod-{number}").replace("image:", f"{env}image:"))
+    assert told == settings(*made)["istio.multiroot"]
+
+
+def test_whether_sidecars_follow_roots_is_told() -> None:
+    said = settings(config('defaultConfig: {proxyMetadata: {PROXY_CONFIG_XDS_AGENT: "true"}}'))
+    assert "true" == said["istio.followsRoots"]
 
 
 def test_another_namespaces_mesh_config_is_another_mesh() -> None:

@@ -81,6 +81,7 @@ CHECKS: Final[Mapping[str, Callable[[ClusterSeen], Iterable[Finding]]]] = {
     "peers' trust domains": istio.peers_accepted,
     "aliases": istio.peers_apart,
     "DNS": istio.dns,
+    "roots": istio.roots,
     "network": istio.network,
     "gateway's address": address,
     "gateway": reachable,

@@ -18,6 +18,8 @@ PROVEN: Final = ((1, 29), (1, 31))
 
 MTLS: Final = "istio.mtls"
 DNS: Final = "istio.dnsCapture"
+MULTIROOT: Final = "istio.multiroot"
+FOLLOWS_ROOTS: Final = "istio.followsRoots"
 NETWORK: Final = "istio.network"
 VERSION: Final = "istio.version"
 TRUST_DOMAIN: Final = "istio.trustDomain"
@@ -146,6 +148,28 @@ Add below `mesh: |-`, then restart the pods that call:
 Or put the addresses of facts/hosts/ into the cluster's DNS; then this line may stay."""
     what = "sidecars don't capture DNS: callers get NXDOMAIN for hosts of the mesh"
     yield wrong(what, remedy) if seen.calls() else warning(what, remedy)
+
+
+def roots(seen: ClusterSeen) -> Iterator[Finding]:
+    """Without the first istiod takes no new root, and no intermediate that comes with one, and says so nowhere."""
+    takes, follow = _setting(seen, MULTIROOT), _setting(seen, FOLLOWS_ROOTS)
+    if seen.cluster.spec.trust is None:
+        return
+    if takes == "false":
+        yield wrong(
+            "istiod ignores every change of its roots until it is restarted: ISTIO_MULTIROOT_MESH isn't set",
+            f"$ {seen.kubectl} -n istio-system set env deployment/istiod ISTIO_MULTIROOT_MESH=true\n"
+            "Or set it with what installs Istio (pilot.env): else the next upgrade takes it away.",
+        )
+    elif follow == "false":
+        yield warning(
+            "sidecars learn new roots only when they renew: each step of a rollover waits a workload's lifetime more",
+            f"$ {seen.kubectl} {_MESH_CONFIG}\n"
+            "Add below `mesh: |-`, then restart the pods once:\n"
+            '  defaultConfig: {proxyMetadata: {PROXY_CONFIG_XDS_AGENT: "true"}}',
+        )
+    elif takes == follow == "true":
+        yield ok("istiod and sidecars follow them")
 
 
 def network(seen: ClusterSeen) -> Iterator[Finding]:
