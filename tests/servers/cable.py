@@ -23,7 +23,8 @@ class Cable:
         self.cuts = 0
         self._target = server_port
         self._open: set[socket.socket] = set()
-        self._limits: list[tuple[Way, int]] = []
+        self._limits: list[tuple[Way, int, int]] = []
+        self._accepted = 0
         self._stalls = False
         self._released = threading.Event()
         self._lock = threading.Lock()
@@ -32,9 +33,12 @@ class Cable:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, way: Way, size: int) -> None:
-        """Break the next connection on which more than so many bytes go this way, when they have gone."""
+        """Break the next connection on which more than so many bytes go this way, when they have gone.
+
+        Not one that was opened before: its last bytes may be on their way when the command that sent them is done.
+        """
         with self._lock:
-            self._limits.append((way, size))
+            self._limits.append((way, size, self._accepted))
 
     def cut_all(self) -> None:
         """Break every connection that there is now."""
@@ -72,19 +76,22 @@ class Cable:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            with self._lock:
+                self._accepted += 1
+                number = self._accepted
+            threading.Thread(target=self._serve, args=(client, number), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, number: int) -> None:
         with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
             with self._lock:
                 self._open.add(client)
             try:
-                self._pass(client, server)
+                self._pass(client, server, number)
             finally:
                 with self._lock:
                     self._open.discard(client)
 
-    def _pass(self, client: socket.socket, server: socket.socket) -> None:
+    def _pass(self, client: socket.socket, server: socket.socket, number: int) -> None:
         """Until both sides have said all, or the connection is to break."""
         gone: dict[Way, int] = {"up": 0, "down": 0}
         with selectors.DefaultSelector() as both:
@@ -98,8 +105,7 @@ class Cable:
                     if self._stalls:
                         self._released.wait()
                     gone[way] += len(data)
-                    # What only ends, perhaps since before it was asked for, isn't what shall break.
-                    if data and self._breaks(way, gone[way]):
+                    if self._breaks(number, way, gone[way]):
                         return
                     if data:
                         sink.sendall(data)
@@ -107,9 +113,12 @@ class Cable:
                         both.unregister(source)
                         sink.shutdown(socket.SHUT_WR)
 
-    def _breaks(self, way: Way, gone: int) -> bool:
+    def _breaks(self, number: int, way: Way, gone: int) -> bool:
         with self._lock:
-            if not self._limits or self._limits[0][0] != way or gone <= self._limits[0][1]:
+            if not self._limits:
+                return False
+            limited, size, opened = self._limits[0]
+            if number <= opened or way != limited or gone <= size:
                 return False
             self._limits.pop(0)
             self.cuts += 1
