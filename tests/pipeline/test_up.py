@@ -188,7 +188,7 @@ def test_it_ends_when_it_is_asked_to_and_knows_its_keys_the_next_time(site, numb
 
 def test_if_it_is_killed_all_that_it_started_ends_and_the_next_one_waits_for_that(site):
     with site.up() as killed:
-        until("its start", lambda: "observed 0 exports" in site.log())
+        until("the start of both syncers", lambda: site.log().count("observed 0 exports") == 2)
         killed.kill()
         killed.wait()
         with site.up() as running:
