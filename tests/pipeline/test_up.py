@@ -90,6 +90,10 @@ class Site:
         """Whether a line was written, after so many characters."""
         return re.compile(pattern, re.MULTILINE).search(self.log(), after) is not None
 
+    def observed(self, after: int = 0) -> bool:
+        """Whether both syncers have read their directories, after so many characters."""
+        return all(self.said(rf"^syncer {name} .* observed 0 exports", after) for name in self.clusters())
+
     def left(self) -> list[int]:
         """Processes that were told of the folder, or work in it."""
         found = []
@@ -188,11 +192,11 @@ def test_it_ends_when_it_is_asked_to_and_knows_its_keys_the_next_time(site, numb
 
 def test_if_it_is_killed_all_that_it_started_ends_and_the_next_one_waits_for_that(site):
     with site.up() as killed:
-        until("the start of both syncers", lambda: site.log().count("observed 0 exports") == 2)
+        until("the start of both", site.observed)
         killed.kill()
         killed.wait()
         with site.up() as running:
-            until("both to be started again", lambda: site.log().count("observed 0 exports") == 4)
+            until("both to be started again", functools.partial(site.observed, len(site.log())))
             running.send_signal(signal.SIGTERM)
             assert 0 == running.wait(60)
             assert [] == site.left()
