@@ -210,7 +210,7 @@ IN_ISTIO, IN_SYSTEM = ("-n", "istio-system"), ("-n", "peermesh-system")
                 "peermesh-syncer",
                 "--type=json",
                 "-p",
-                '[{"op":"test","path":"/rules/0/apiGroups/0","value":"coordination.k8s.io"},{"op":"replace","path":"/rules/0/verbs","value":["update"]}]',
+                '[{"op":"test","path":"/rules/1/apiGroups/0","value":"coordination.k8s.io"},{"op":"replace","path":"/rules/1/verbs","value":["update"]}]',
             ),
         ),
         ("syncer", "no Deployment", (*IN_SYSTEM, "delete", "deployment", "peermesh-syncer")),
