@@ -22,10 +22,11 @@ from tests.border.requests import request_message
 from tests.servers.valkey import Valkey, valkey
 from workers.acl import BORDER, WORKER, acl_lines, rights
 from workers.broker import WORK, ask_flush, celery_app
-from workers.inbox import REQUESTS, RedisInbox
+from workers.inbox import ASKED, REQUESTS, RedisInbox
 
 _PAUSE = 1.5
-"""Seconds for a process to connect again and do its work before its connections are broken once more."""
+"""Seconds for a process to connect again and do its work before its connections are broken the second time; each time
+after that it has a quarter longer, as a busy machine needs."""
 LINES = acl_lines({}, border=Secret("secret"), worker=Secret("secret"))
 
 
@@ -44,11 +45,12 @@ class Deprived:
         self._tests = server.client()
         self._role = role
         self._use = use
-        self._used = 0.0
+        self._next_use = 0.0
+        self._pause = _PAUSE
         self._running: Process | None = None
 
-    def runs(self) -> None:
-        """Start it, also if it died of what it was refused before."""
+    def _runs(self) -> None:
+        """Start it, also if it died of what it was refused before: it may still have been dying when a test began."""
         if self._running is None or not self._running.alive:
             url = self._server.url_for(self.user, "secret")
             told: dict[str, str] = {
@@ -56,20 +58,22 @@ class Deprived:
                 "PEERMESH_BROKER_URL": url,
                 "TEST_REDIS_URL": self._server.redis_url,
             }
-            self._running = self.processes.enter_context(process(self._role, **told))
-            wait_until(self._connections, what="its start")
+            running = self._running = self.processes.enter_context(process(self._role, **told))
+            wait_until(lambda: self._connections() or not running.alive, what="its start")
 
     def without(self, *, commands: list[str], keys: list[str]) -> None:
         """From now on the user has these commands and keys."""
         self._tests.execute_command("ACL", "SETUSER", self.user, "-@all", *commands, "resetkeys", *keys)
         self._tests.acl_log_reset()
-        self._used = 0.0
+        self._next_use, self._pause = 0.0, _PAUSE
 
     def missed(self, objects: Callable[[str], bool]) -> bool:
         """Use all of it from time to time; whether the user was refused what it may no longer do."""
-        if time.monotonic() > self._used + _PAUSE:
+        if time.monotonic() > self._next_use:
+            self._runs()
             self._use_all()
-            self._used = time.monotonic()
+            self._next_use = time.monotonic() + self._pause
+            self._pause *= 1.25
         log = self._tests.acl_log()
         return any(entry["username"] == self.user and objects(str(entry["object"])) for entry in log)
 
@@ -111,6 +115,8 @@ def border() -> Iterator[Deprived]:
             tests.lpush(KEY_PREFIX + WEST_QUEUE, honest(datetime.now(UTC), offers=int(tests.incr("test.n")) % 7))
             # One that comes too soon isn't kept, so what was kept last is forgotten.
             tests.delete(REQUESTS)
+            # As a worker does that flushed, or the border would send for it only twice a minute.
+            tests.delete(ASKED)
             tests.lpush(KEY_PREFIX + WEST_QUEUE, request_message(datetime.now(UTC)))
 
         deprived = Deprived(server, BORDER, "receive", use)
@@ -151,7 +157,6 @@ def test_a_right_that_is_taken_away_is_missed(request, user, right):
     deprived = request.getfixturevalue(user.removeprefix("peermesh-"))
     commands = [word for word in words(user, "+") if word != right]
     keys = [word for word in words(user, "~%") if word != right]
-    deprived.runs()
     deprived.without(commands=commands, keys=keys)
     name = right.lstrip("+")
     key = right.partition("~")[2].rstrip("*")
