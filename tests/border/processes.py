@@ -80,7 +80,7 @@ class Process:
 
     def wait(self) -> int:
         """Wait until it is gone; its exit code."""
-        return self._process.wait(20)
+        return self._process.wait(60)
 
     def children(self) -> list[int]:
         """The processes that it started."""

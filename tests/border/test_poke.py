@@ -47,7 +47,7 @@ def test_whoever_stalls_is_not_waited_for_by_who_noticed(tmp_path):
         (tmp_path / "poke").write_text(f"{stalling.url}/ {SECRET}\n")
         before = time.monotonic()
         Poker(tmp_path / "poke").moved(ONE)
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 4  # of the 5 seconds that the receiver is given
         assert stalling.wait_for(1)
 
 
@@ -87,7 +87,7 @@ def test_receivers_that_stall_cost_seconds_and_not_the_flush(tmp_path, monkeypat
     with listening(stall=True) as stalling:
         before = time.monotonic()
         told = pokes(tmp_path, [f"{stalling.url}/{number} {SECRET}" for number in range(40)], ONE)
-        assert time.monotonic() - before < 5
+        assert time.monotonic() - before < 10
     assert 40 == len(told)
     assert any("others took all the time" in line for line in told)
 

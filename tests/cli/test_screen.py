@@ -12,7 +12,8 @@ from rich.text import Text
 from tests.cli.calls import Said, call, done, on_terminal, process, sources
 from workers.cli import main, screen
 
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+CONTROL = re.compile(r".*\r|\x1b\[[0-9;?]*[A-Za-z]")
+"""A spinner goes back and writes over itself, the oftener the slower the machine is."""
 
 
 def commands(group: click.Group = main, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

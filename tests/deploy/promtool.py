@@ -16,5 +16,5 @@ needs_promtool = pytest.mark.skipif(
 def promtool(*arguments: str, stdin: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """What it says of something; its exit code says whether all is well."""
     return subprocess.run(
-        ["promtool", *arguments], input=stdin, capture_output=True, text=True, check=False, cwd=folder, timeout=120
+        ["promtool", *arguments], input=stdin, capture_output=True, text=True, check=False, cwd=folder, timeout=600
     )

@@ -193,7 +193,7 @@ class Cluster:
             self.server + path,
             body=None if body is None else json.dumps(body),
             headers={"Content-Type": content_type},
-            timeout=30,
+            timeout=60,
         )
         try:
             return answer.status, json.loads(answer.data)

@@ -129,7 +129,7 @@ def test_a_process_that_is_killed_goes_on_where_it_was(site: Site) -> None:
     with process(site, "two") as (two, listen):
         two.wait_ready(lambda: ready(listen))
         wait_for(lambda: settled(site, 2), "the second intermediate")
-        text = urllib3.request("GET", f"http://{listen}/metrics", retries=False, timeout=10).data.decode()
+        text = urllib3.request("GET", f"http://{listen}/metrics", retries=False, timeout=60).data.decode()
     assert "peermesh_ca_agent_rotation 2.0" in text
     end = site.authority.intermediate("west", 1).certificate.not_valid_after_utc.timestamp()
     (line,) = [one for one in text.splitlines() if one.startswith("peermesh_ca_agent_intermediate_end_timestamp")]

@@ -107,7 +107,7 @@ class Processes:
         for process in (*self._left, *self._running.values()):
             if process.returncode is None:
                 _kill_group(process)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         for process in (*self._left, *self._running.values()):
             process.wait(max(0.1, deadline - time.monotonic()))
         self._running.clear()
