@@ -12,8 +12,9 @@ from typing import Final
 
 from syncer.agent import run as ca_agent
 from syncer.agent import settings as agent_settings
-from syncer.environment import Setting
+from syncer.protocol.environment import Setting
 from syncer.protocol.errors import HumanNeeded, PeermeshError
+from syncer.protocol.printable import printable
 from syncer.run import run
 from syncer.settings import SETTINGS, settings_from_environment
 
@@ -59,8 +60,7 @@ class _OneLine(logging.Formatter):
     """Texts from a cluster begin no line of their own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = " ".join(super().format(record).split())
-        return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+        return printable(" ".join(super().format(record).split()))
 
 
 def _parser() -> argparse.ArgumentParser:

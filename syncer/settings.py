@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from syncer.debounce import Timing
-from syncer.environment import Setting, Values, address, bad_setting, label, port, seconds, subdomain
 from syncer.foreign import MeshHosts
 from syncer.gateway import GatewayPlace
 from syncer.observe import Scope
 from syncer.protocol.broker import broker_url
+from syncer.protocol.environment import Setting, Values, address, bad_setting, label, port, seconds, subdomain
 from syncer.protocol.names import is_subdomain
 from syncer.protocol.secret import Secret
 from syncer.rounds import Probing
@@ -219,7 +219,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         source=_source(values),
         key=_key(values),
         lease=_lease(values),
-        listen=value(LISTEN, address) if values.said(LISTEN) else None,
+        listen=values.optional(LISTEN, address),
         namespace=value(NAMESPACE, label),
         istio_namespace=value(ISTIO_NAMESPACE, label),
         timing=Timing(quiet=value(QUIET, seconds), longest=value(LONGEST, seconds), heartbeat=heartbeat),
@@ -231,9 +231,7 @@ def _source(values: Values) -> Path | Api:
     values.apart(DIRECTORY, KUBECONFIG, CONTEXT, KEY_SECRET, LEASE)
     if values.said(DIRECTORY):
         return values.read(DIRECTORY, Path)
-    return Api(
-        kubeconfig=values.read(KUBECONFIG, Path) if values.said(KUBECONFIG) else None, context=values.said(CONTEXT)
-    )
+    return Api(kubeconfig=values.optional(KUBECONFIG, Path), context=values.said(CONTEXT))
 
 
 def _key(values: Values) -> Path | KeySecret:

@@ -17,7 +17,8 @@ import tenacity
 from celery import Celery, signals
 from kombu.entity import Queue
 
-from syncer.protocol.errors import HumanNeeded, PeermeshError, Transient
+from syncer.protocol.environment import bad_setting
+from syncer.protocol.errors import PeermeshError, Transient
 from workers import metrics
 from workers.broker import FLUSH, ROTATE, SWEEP, WORK, ask_flush, celery_app, log, run
 from workers.figures import Figures
@@ -133,7 +134,7 @@ def run_worker(settings: Settings, *, beat: bool, make: Callable[[Settings], Cen
         HumanNeeded: no repository is named, or something else must be mended first.
     """
     if not settings.repo:
-        raise HumanNeeded("BadSetting", "it isn't set", subject=REPO.name, remedy=f"It is {REPO.meaning}.")
+        raise bad_setting(REPO, "it isn't set")
     metrics.check(settings.metrics)
     app = inner_app(settings, make)
 

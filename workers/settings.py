@@ -7,25 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from syncer.protocol.broker import broker_url
-from syncer.protocol.errors import HumanNeeded
+from syncer.protocol.environment import Setting, Values, address
 from syncer.protocol.secret import Secret
 from workers.signers import SIGNERS, Place
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One variable of the environment, for the documentation and for messages."""
-
-    name: str
-    meaning: str
-    default: str = ""
-
 
 BROKER: Final = Setting(
     name="PEERMESH_BROKER_URL",
@@ -184,74 +174,57 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         HumanNeeded: a value that can't be meant.
     """
-
-    def value(setting: Setting) -> str:
-        return environment.get(setting.name, "").strip() or setting.default
+    values = Values(environment)
+    value, said = values.read, values.said
 
     def file(setting: Setting) -> Path | None:
-        return Path(value(setting)) if value(setting) else None
+        return values.optional(setting, Path)
 
-    repo = value(REPO)
-    broker = _broker(BROKER, value(BROKER))
+    repo = said(REPO)
+    broker = value(BROKER, broker_url)
     return Settings(
         broker=broker,
-        border_broker=_broker(BORDER_BROKER, value(BORDER_BROKER)) if value(BORDER_BROKER) else broker,
+        border_broker=values.optional(BORDER_BROKER, broker_url) or broker,
         repo=repo,
-        copy=Path(value(COPY)) if value(COPY) else _cache(environment, repo),
-        author_name=value(AUTHOR_NAME),
-        author_email=value(AUTHOR_EMAIL),
-        git_user=value(GIT_USER),
+        copy=file(COPY) or _cache(environment, repo),
+        author_name=value(AUTHOR_NAME, str),
+        author_email=value(AUTHOR_EMAIL, str),
+        git_user=said(GIT_USER),
         git_password_file=file(GIT_PASSWORD_FILE),
         git_ca_file=file(GIT_CA_FILE),
         git_ssh_key_file=file(GIT_SSH_KEY_FILE),
         git_known_hosts_file=file(GIT_KNOWN_HOSTS_FILE),
-        forge_user=value(FORGE_USER),
+        forge_user=said(FORGE_USER),
         forge_token_file=file(FORGE_TOKEN_FILE),
-        pushes=_count(PUSHES, value(PUSHES)),
-        webhook_listen=_address(WEBHOOK_LISTEN, value(WEBHOOK_LISTEN)),
+        pushes=value(PUSHES, _pushes),
+        webhook_listen=values.optional(WEBHOOK_LISTEN, address),
         webhook_secret_file=file(WEBHOOK_SECRET_FILE),
         poke_file=file(POKE_FILE),
-        signer=_one_of(SIGNER, value(SIGNER), SIGNERS),
+        signer=value(SIGNER, _signer),
         signer_place=Place(
             issuers=file(SIGNER_ISSUERS_FILE),
             key=file(SIGNER_KEY_FILE),
             passphrase=file(SIGNER_PASSPHRASE_FILE),
             module=file(SIGNER_MODULE),
-            token=value(SIGNER_TOKEN),
-            label=value(SIGNER_KEY_LABEL),
+            token=said(SIGNER_TOKEN),
+            label=said(SIGNER_KEY_LABEL),
             pin=file(SIGNER_PIN_FILE),
         ),
         signer_journal=file(SIGNER_JOURNAL),
-        metrics=_address(METRICS, value(METRICS)),
+        metrics=values.optional(METRICS, address),
     )
 
 
-def _broker(setting: Setting, url: str) -> Secret:
-    try:
-        return broker_url(url)
-    except ValueError as error:
-        raise HumanNeeded("BadSetting", str(error), subject=setting.name) from error
-
-
-def _one_of(setting: Setting, text: str, known: Iterable[str]) -> str:
-    if text not in known:
-        raise HumanNeeded("BadSetting", f"{text!r} is none of {', '.join(known)}", subject=setting.name)
+def _signer(text: str) -> str:
+    if text not in SIGNERS:
+        raise ValueError(f"{text[:80]!r} is none of {', '.join(SIGNERS)}")
     return text
 
 
-def _count(setting: Setting, text: str) -> int:
+def _pushes(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 6000:
-        raise HumanNeeded("BadSetting", f"{text!r} isn't a number from 1 to 6000", subject=setting.name)
+        raise ValueError(f"{text[:80]!r} isn't a number from 1 to 6000")
     return int(text)
-
-
-def _address(setting: Setting, text: str) -> tuple[str, int] | None:
-    host, colon, port = text.rpartition(":")
-    if not text:
-        return None
-    if not colon or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise HumanNeeded("BadSetting", f"{text!r} isn't host:port", subject=setting.name)
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _cache(environment: Mapping[str, str], repo: str) -> Path:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from syncer.protocol.errors import HumanNeeded, PeermeshError
+from syncer.protocol.environment import bad_setting
+from syncer.protocol.errors import PeermeshError
 from workers import metrics
 from workers.broker import log, log_to_stderr
 from workers.inbox import RedisInbox
@@ -32,7 +33,7 @@ def run_signer(settings: Settings, *, make: Callable[[Settings], Signing]) -> in
     """
     for setting, given in ((REPO, settings.repo), (SIGNER_JOURNAL, settings.signer_journal)):
         if not given:
-            raise HumanNeeded("BadSetting", "it isn't set", subject=setting.name, remedy=f"It is {setting.meaning}.")
+            raise bad_setting(setting, "it isn't set")
     log_to_stderr()
     signing = make(settings)
     metrics.serve(settings.metrics, RedisInbox(settings.broker).answers)

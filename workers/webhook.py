@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from kombu.exceptions import OperationalError
 
+from syncer.protocol.environment import bad_setting
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
 from workers.broker import SWEEP, WORK, celery_app, log, log_to_stderr
@@ -102,8 +103,7 @@ def run_webhook(settings: Settings) -> int:
     """
     log_to_stderr()
     if settings.webhook_listen is None:
-        remedy = f"It is {WEBHOOK_LISTEN.meaning}."
-        raise HumanNeeded("BadSetting", "it isn't set", subject=WEBHOOK_LISTEN.name, remedy=remedy)
+        raise bad_setting(WEBHOOK_LISTEN, "it isn't set")
     read_secret(settings.webhook_secret_file)
     app = celery_app("webhook", settings.broker)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from syncer.agent.decide import Terms
-from syncer.environment import Setting, Values, address, label, port, seconds, subdomain
 from syncer.protocol.broker import broker_url
+from syncer.protocol.environment import Setting, Values, address, label, port, seconds, subdomain
 from syncer.protocol.secret import Secret
 from syncer.settings import BROKER, CLUSTER, CONTEXT, ISTIO_NAMESPACE, KUBECONFIG, LISTEN, MESH, Api
 
@@ -97,8 +97,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             heartbeat=timedelta(seconds=value(AGENT_HEARTBEAT, seconds)),
         ),
         broker=value(BROKER, broker_url),
-        api=Api(kubeconfig=value(KUBECONFIG, Path) if values.said(KUBECONFIG) else None, context=values.said(CONTEXT)),
-        listen=value(LISTEN, address) if values.said(LISTEN) else None,
+        api=Api(kubeconfig=values.optional(KUBECONFIG, Path), context=values.said(CONTEXT)),
+        listen=values.optional(LISTEN, address),
         istio_namespace=value(ISTIO_NAMESPACE, label),
         istiod_port=value(ISTIOD_PORT, port),
         look=value(LOOK, seconds),

@@ -17,7 +17,7 @@ from syncer.agent.committed import Committed, read_committed
 from syncer.agent.content import Content, Standing, decoded, encoded, load_key, rotation_of
 from syncer.agent.kept import Change, Kept, Pending, Refused, entries_of, read_kept
 from syncer.agent.settings import SETTINGS, read_settings
-from syncer.environment import Setting
+from syncer.protocol.environment import Setting
 from syncer.protocol.errors import HumanNeeded, PeermeshError, Rejected
 from syncer.protocol.secret import Secret
 from tests.agent.world import World

@@ -14,7 +14,7 @@ import pygit2
 from watchfiles import watch
 
 from syncer import settings as syncer_settings
-from syncer.environment import Setting
+from syncer.protocol.environment import Setting
 from syncer.protocol.secret import Secret
 from tests.bench.figures import Figures
 from tests.bench.mesh import Size, key_of, large_tree
@@ -166,7 +166,7 @@ def _line(folder: Path, size: Size, remote: Path) -> Iterator[Line]:
 def _start(
     processes: Processes,
     broker: Valkey,
-    worker: dict[settings.Setting, str],
+    worker: dict[Setting, str],
     syncer: dict[Setting, str],
 ) -> None:
     told = {

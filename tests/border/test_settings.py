@@ -64,6 +64,7 @@ def test_two_repositories_never_share_a_copy():
         ("PEERMESH_PUSHES_PER_MINUTE", "many"),
         ("PEERMESH_WEBHOOK_LISTEN", "8081"),
         ("PEERMESH_METRICS", "9464"),
+        ("PEERMESH_METRICS", ":9464"),
         ("PEERMESH_METRICS", "host:"),
         ("PEERMESH_METRICS", "host:0"),
         ("PEERMESH_METRICS", "host:65536"),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from syncer.debounce import Timing
-from syncer.environment import Setting
 from syncer.foreign import MeshHosts
 from syncer.gateway import GatewayPlace
 from syncer.observe import Scope
+from syncer.protocol.environment import Setting
 from syncer.protocol.errors import HumanNeeded
 from syncer.rounds import Probing
 from syncer.settings import SETTINGS, Api, KeySecret, Lease, read_settings, settings_from_environment
@@ -110,7 +110,7 @@ def test_pods_of_a_cluster_are_asked_and_those_that_a_directory_names_arent() ->
     [
         (
             LEAST | {"PEERMESH_KUBECONFIG": "/kube/config"},
-            "PEERMESH_DIRECTORY: PEERMESH_KUBECONFIG is set, too, and only one of them can be followed. It is dir",
+            "PEERMESH_DIRECTORY: PEERMESH_KUBECONFIG is set, too, and only one of them can be followed. What it is",
         ),
         (LEAST | {"PEERMESH_LEASE": "peermesh-syncer"}, "PEERMESH_DIRECTORY: PEERMESH_LEASE is set, too"),
         (IN_A_POD | {"PEERMESH_KEY_FILE": "/key"}, "PEERMESH_KEY_SECRET: PEERMESH_KEY_FILE is set, too"),
@@ -120,6 +120,7 @@ def test_pods_of_a_cluster_are_asked_and_those_that_a_directory_names_arent() ->
         ),
         (IN_A_POD | {"PEERMESH_LEASE": "../x"}, "PEERMESH_LEASE: '../x' isn't a DNS name."),
         (IN_A_POD | {"PEERMESH_LISTEN": "8080"}, "PEERMESH_LISTEN: '8080' isn't host:port."),
+        (IN_A_POD | {"PEERMESH_LISTEN": "0.0.0.0:0"}, "PEERMESH_LISTEN: '0.0.0.0:0' isn't host:port."),
         (IN_A_POD | {"PEERMESH_LISTEN": "0.0.0.0:http"}, "PEERMESH_LISTEN: '0.0.0.0:http' isn't host:port."),
     ],
 )
@@ -138,8 +139,8 @@ def test_they_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("PEERMESH_MESH", "", "it isn't set. It is name of the mesh, as in `mesh/mesh.yaml`."),
-        ("PEERMESH_CLUSTER", " ", "it isn't set. It is name of this cluster, as in `mesh/clusters/`."),
+        ("PEERMESH_MESH", "", "it isn't set. What it is: name of the mesh, as in `mesh/mesh.yaml`."),
+        ("PEERMESH_CLUSTER", " ", "it isn't set. What it is: name of this cluster, as in `mesh/clusters/`."),
         ("PEERMESH_CLUSTER", "we/st", "'we/st' isn't a name of a-z, 0-9 and -"),
         ("PEERMESH_BROKER_URL", "", "it isn't set."),
         ("PEERMESH_BROKER_URL", "amqp://x:canary@h", "it doesn't start with redis://, rediss://, redis+socket://."),

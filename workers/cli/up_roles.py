@@ -6,7 +6,7 @@ Pure: what main says and what people said on the command line in, commands with 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import click
 
 from syncer import settings as syncer_settings
-from syncer.environment import Setting as SyncerSetting
+from syncer.protocol.environment import Setting
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.names import is_label
 from syncer.protocol.secret import Secret
@@ -226,7 +226,7 @@ def _syncer(site: Site, main: Tree, cluster: str, brokers: Brokers, ports: Mappi
     }
 
 
-def _inherited(site: Site, own: tuple[settings.Setting, ...] | tuple[SyncerSetting, ...]) -> dict[str, str]:
+def _inherited(site: Site, own: Iterable[Setting]) -> dict[str, str]:
     """The environment of the command without settings of ours but these: no process has credentials of another."""
     kept = {setting.name for setting in own}
     return {name: value for name, value in site.environment.items() if not name.startswith(_OURS) or name in kept}

@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 class Setting:
     """One variable of the environment, for the documentation and for messages.
 
-    One without a default must be set, unless its meaning says what happens if it isn't.
+    One without a default must be set where it is used, unless its meaning says what happens if it isn't.
     """
 
     name: str
@@ -52,6 +52,10 @@ class Values:
         except ValueError as error:
             raise bad_setting(setting, str(error)) from error
 
+    def optional(self, setting: Setting, parse: Callable[[str], _T]) -> _T | None:
+        """What it is; None: nobody set it, and there is no default."""
+        return self.read(setting, parse) if self.said(setting) or setting.default else None
+
     def apart(self, one: Setting, *others: Setting) -> None:
         """Refuse `one` beside any of the others: the one that isn't followed would be a surprise."""
         beside = [other.name for other in others if self.said(one) and self.said(other)]
@@ -61,7 +65,7 @@ class Values:
 
 def bad_setting(setting: Setting, what: str) -> HumanNeeded:
     """The error that names the variable."""
-    return HumanNeeded("BadSetting", what, subject=setting.name, remedy=f"It is {setting.meaning}.")
+    return HumanNeeded("BadSetting", what, subject=setting.name, remedy=f"What it is: {setting.meaning}.")
 
 
 def label(text: str) -> str:
@@ -80,9 +84,9 @@ def subdomain(text: str) -> str:
 
 def address(text: str) -> tuple[str, int]:
     """`host:port`. Raises ValueError."""
-    host, colon, port = text.rpartition(":")
+    host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not colon or not port.isdecimal() or int(port) >= 1 << 16:
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ValueError(f"{text[:80]!r} isn't host:port")
     return host, int(port)
 
