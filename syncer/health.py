@@ -7,15 +7,16 @@ the cluster completely once and can tell whether it leads. Metrics tell what goe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
 
 from syncer import metrics
 from syncer.protocol.errors import HumanNeeded
+from syncer.protocol.probes import with_probes
 
 TURN_SECONDS: Final = 10.0
 """A loop that waits longer than this looks up in between."""
@@ -82,24 +83,9 @@ def serving(
         what = f"{host}:{port} can't be listened on: {error.strerror or error}"
         raise HumanNeeded("NoListen", what, remedy="Name another address in PEERMESH_LISTEN.") from error
     try:
-        server.set_app(_with_probes(server.get_app(), {"/healthz": health.stuck, "/readyz": health.unready}))
+        server.set_app(with_probes(server.get_app(), {"/healthz": health.stuck, "/readyz": health.unready}))
         yield int(server.server_port)
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _with_probes(served: Any, probes: Mapping[str, Callable[[], str]]) -> Any:
-    """A WSGI app (PEP 3333): the probes, and everything else as served."""
-
-    def answer(environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]) -> Any:
-        probe = probes.get(environ["PATH_INFO"])
-        if probe is None:
-            return served(environ, start_response)
-        trouble = probe()
-        status = "503 Service Unavailable" if trouble else "200 OK"
-        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"{trouble or 'ok'}\n".encode()]
-
-    return answer

@@ -22,6 +22,7 @@ from kombu.exceptions import OperationalError
 
 from syncer.protocol.errors import PeermeshError, Transient
 from syncer.protocol.message import KEY_PREFIX
+from syncer.protocol.printable import printable
 from syncer.protocol.secret import Secret
 from workers.beat import Scheduler
 from workers.channel import SCHEME, Admit
@@ -161,14 +162,10 @@ class _OneLine(logging.Formatter):
     """One event, one line, and a traceback below it, indented: nothing that a cluster sent begins a line."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 # logging's name
-        return _printable(" ".join(super().formatMessage(record).split()))
+        return printable(" ".join(super().formatMessage(record).split()))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        return "\n".join(f"    {_printable(line)}" for line in super().formatException(ei).splitlines())
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+        return "\n".join(f"    {printable(line)}" for line in super().formatException(ei).splitlines())
 
 
 def log_to_stderr(**_: object) -> None:

@@ -28,6 +28,7 @@ from syncer.protocol.certificates import (
     write_certificates,
 )
 from syncer.protocol.errors import Rejected
+from syncer.protocol.printable import printable
 from syncer.protocol.revocation import AuthorityKey, read_crls, signature_hash, write_crls
 from workers.documents.strict import Name
 from workers.documents.trust import Record, Root, RootSpec
@@ -198,7 +199,7 @@ def _text(
     lines = [
         f"root {wish.name} of mesh {wish.mesh}",
         f"made at: {now:%Y-%m-%dT%H:%M:%SZ}",
-        f"by: {_one_line(wish.who)}",
+        f"by: {printable(wish.who, '?')[:_LONGEST]}",
         f"key: {key_type(root.public_key())} {key_fingerprint(root.public_key())}",
         f"certificate: {fingerprint(root)}",
         f"ends: {root.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
@@ -206,10 +207,6 @@ def _text(
         *(f"cross-certified with: {name}" for name in sorted(crossed)),
     ]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _one_line(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)[:_LONGEST]
 
 
 def _signed(text: str, key: AuthorityKey) -> str:

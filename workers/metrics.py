@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from syncer.protocol.errors import HumanNeeded
+from syncer.protocol.probes import with_probes
 from workers.documents import paths
 from workers.documents.kinds import ProposalClass
 from workers.figures import Figures, TrustFigures
@@ -292,22 +293,7 @@ def serve(address: tuple[str, int] | None, redis_answers: Callable[[], bool]) ->
         "/healthz": lambda: HEALTH.stuck(time.monotonic(), redis_answers),
         "/readyz": lambda: HEALTH.unready(time.monotonic()),
     }
-    server.set_app(_with_probes(server.get_app(), probes))
-
-
-def _with_probes(served: Any, probes: Mapping[str, Callable[[], str]]) -> Any:
-    """A WSGI app (PEP 3333): the probes, and everything else as served."""
-
-    def answer(environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]) -> Any:
-        probe = probes.get(environ["PATH_INFO"])
-        if probe is None:
-            return served(environ, start_response)
-        trouble = probe()
-        status = "503 Service Unavailable" if trouble else "200 OK"
-        start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return [f"{trouble or 'ok'}\n".encode()]
-
-    return answer
+    server.set_app(with_probes(server.get_app(), probes))
 
 
 def _filled(family: GaugeMetricFamily, values: Mapping[str, float]) -> GaugeMetricFamily:

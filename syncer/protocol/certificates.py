@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from syncer.protocol.errors import Rejected
+from syncer.protocol.printable import printable
 
 Certificate = x509.Certificate
 MAX_TEXT: Final = 64 << 10
@@ -121,7 +122,7 @@ def same_key(a: CertificatePublicKeyTypes, b: CertificatePublicKeyTypes) -> bool
 
 def name_text(name: x509.Name) -> str:
     """A subject or issuer for people, on one line: what can't be printed is `?`, at most 120 characters."""
-    text = "".join(character if character.isprintable() else "?" for character in name.rfc4514_string())
+    text = printable(name.rfc4514_string(), "?")
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from rich.text import Text
 
+from syncer.protocol.printable import one_line
 from workers.applied import UnitApplied
 from workers.cli.proposal_text import classes_text
 from workers.cli.screen import say, say_indented, say_item, table
@@ -90,7 +91,7 @@ def _show_unit(cluster: ClusterStatus, unit: UnitApplied) -> None:
     assert cluster.applied is not None
     where = f"clusters/{cluster.name}/{unit.name}/"
     if unit.state == "failed":
-        what, colour = f"can't be applied: {_line(unit.message)}", "red"
+        what, colour = f"can't be applied: {one_line(unit.message, _LENGTH)}", "red"
     else:
         said = [
             (unit.missing, "not there"),
@@ -106,12 +107,6 @@ def _show_unit(cluster: ClusterStatus, unit: UnitApplied) -> None:
     ]
     note = ", ".join(notes)
     say_indented(Text.assemble((cluster.name, "bold"), (f": {where} {what}", colour), (f" ({note})", "dim")), 2)
-
-
-def _line(text: str) -> str:
-    """Text from a cluster on one line, without what a terminal would obey."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= _LENGTH else f"{line[:_LENGTH]}…"
 
 
 def _named(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from syncer.protocol.errors import HumanNeeded, PeermeshError, Rejected, Transient
+from syncer.protocol.printable import one_line
 from workers.outside import Credentials
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
@@ -203,20 +204,14 @@ def _answer(status: int, text: str, link: str) -> Answer:
     except (ValueError, RecursionError):
         value = None
     said = value.get("message", "") if isinstance(value, dict) else "" if status < 300 else text
-    return Answer(status=status, value=value, message=_bounded(str(said)), more='rel="next"' in link)
-
-
-def _bounded(text: str, limit: int = 300) -> str:
-    """One line without control characters: a server may send what it likes."""
-    printable = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+    return Answer(status=status, value=value, message=one_line(str(said)), more='rel="next"' in link)
 
 
 def _not_answered(error: urllib3.exceptions.HTTPError, url: str) -> PeermeshError:
     if isinstance(error, urllib3.exceptions.SSLError):
         return HumanNeeded(
             "ForgeCertificate",
-            f"the certificate of the forge isn't trusted ({_bounded(str(error))})",
+            f"the certificate of the forge isn't trusted ({one_line(str(error))})",
             subject=url,
             remedy="Let the environment variable SSL_CERT_FILE name the certificates to trust.",
         )

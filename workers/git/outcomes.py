@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from syncer.protocol.printable import one_line
+
 Verdict = Literal["done", "stale", "refused", "unknown", "together", "busy"]
 """`together`: refused, but perhaps for the sake of another ref; `busy`: the server holds a lock on it."""
 
@@ -116,7 +118,7 @@ def _about(ref: str, stderr: str) -> str:
     """What the server said of this ref, if it named it, else what it said of none in particular."""
     said = [line.removeprefix("remote: ").strip() for line in stderr.splitlines() if line.startswith("remote: ")]
     named = [line for line in said if f"'{ref}'" in line or f"{ref}.lock'" in line]
-    return _bounded("; ".join(named or [line for line in said if "refs/" not in line]))
+    return one_line("; ".join(named or [line for line in said if "refs/" not in line]))
 
 
 def _explained(why: str, stderr: str) -> str:
@@ -307,7 +309,7 @@ def _failure(exit_code: int | None, stderr: str) -> Failure:
     if exit_code < 0:
         return replace(_OTHER, what=f"git was ended by signal {-exit_code}")
     found, mention = next(((row.failure, line) for row in _TABLE if (line := _mention(row, stderr))), (_OTHER, ""))
-    said = _said(stderr) or _bounded(mention)
+    said = _said(stderr) or one_line(mention)
     return replace(found, what=f"{found.what} ({said})") if said else found
 
 
@@ -326,10 +328,4 @@ def _said(stderr: str) -> str:
     remote = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
     remote = [line for line in remote if line not in {"", "error:"} and not line.startswith("error: hook declined")]
     own = [line for line in lines if line.startswith(("fatal:", "error:"))]
-    return _bounded("; ".join(remote or own[:1]))
-
-
-def _bounded(text: str, limit: int = 400) -> str:
-    """One line without control characters: a server may send what it likes."""
-    printable = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+    return one_line("; ".join(remote or own[:1]))

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from syncer.protocol.printable import printable
 from workers.cli import screen
 from workers.cli.screen import say, say_item
 from workers.doctor import Finding, Report, Status, count
@@ -31,8 +32,8 @@ def show_reports(reports: Sequence[Report]) -> None:
 
 def _show(finding: Finding) -> None:
     mark = Text(f"  {finding.status:<{_COLUMN - 2}}", style=_STYLES[finding.status])
-    say_item(mark, Text.assemble((f"{finding.subject}: ", "bold"), _printable(finding.what)))
-    for line in map(_printable, finding.remedy.splitlines()):
+    say_item(mark, Text.assemble((f"{finding.subject}: ", "bold"), printable(finding.what, " ")))
+    for line in (printable(line, " ") for line in finding.remedy.splitlines()):
         command = line.startswith(("$ ", "    "))
         for part in continued(line, screen.console().width - _COLUMN) if line.startswith("$ ") else (line,):
             say_item(" " * _COLUMN, Text(part, style="cyan" if command else "dim"))
@@ -47,11 +48,6 @@ def continued(command: str, columns: int) -> Iterator[str]:
             line = "    "
         line += word
     yield line.rstrip()
-
-
-def _printable(text: str) -> str:
-    """What clusters and servers say may hold what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def reports_value(reports: Iterable[Report]) -> dict[str, Any]:
