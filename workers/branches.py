@@ -46,13 +46,6 @@ class Moves:
         return tuple(proposal for proposal in self.proposals if proposal.branch not in self.merged)
 
 
-def is_ours(branch: str) -> bool:
-    """Whether the robot makes branches of this name."""
-    return branch == paths.RENDER_BRANCH or branch.startswith(
-        (paths.clusters_branch(""), paths.exports_branch(""), paths.held_branch(""), paths.TRUST_BRANCHES)
-    )
-
-
 def empty(plan: Plan, remote: Remote) -> frozenset[str]:
     """Open export proposals of which nothing is left, without being contained in main."""
     wanted = plan.untouched.union(proposal.branch for proposal in plan.proposals)
@@ -97,7 +90,7 @@ def moves(
     wanted = plan.untouched.union(proposal.branch for proposal in plan.proposals)
     close: dict[str, str] = {}
     for name, branch in remote.branches.items():
-        if not is_ours(name) or name in pushed:
+        if not paths.is_ours(name) or name in pushed:
             continue
         if name in closed:
             close[name] = "people closed it without merging"
@@ -145,11 +138,5 @@ def refused_by_closing(remote: Remote, closed: Iterable[str]) -> RejectedFacts:
         for name in closed
         if name in remote.branches
         for path, (_, new) in remote.branches[name].change.items()
-        if is_refusable(path)
+        if paths.is_refusable(path)
     )
-
-
-def is_refusable(path: str) -> bool:
-    """Exports, ClusterFacts and steps of trust can be refused; Hosts and what is rendered only follow from them."""
-    where = paths.place(path)
-    return where is not None and where.kind in paths.REFUSABLE

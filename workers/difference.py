@@ -5,7 +5,6 @@ Guard, classes, proposal texts and the command line read it. Knows reach only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from syncer.protocol.names import HostName, ServiceKey
@@ -44,10 +43,10 @@ class HostChange:
     ways: tuple[WayChange, ...]
 
 
-def difference(before: Reach, after: Reach, hosts: Iterable[HostName] | None = None) -> tuple[HostChange, ...]:
-    """What differs, by host name; with `hosts` only among these. Costs what differs, if unchanged hosts are shared."""
+def difference(before: Reach, after: Reach) -> tuple[HostChange, ...]:
+    """What differs, by host name. Costs what differs, if unchanged hosts are shared."""
     changes = []
-    for name in sorted(hosts if hosts is not None else before.keys() | after.keys()):
+    for name in sorted(before.keys() | after.keys()):
         was, will = before.get(name), after.get(name)
         if was is will or (some := was or will) is None:
             continue

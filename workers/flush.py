@@ -154,9 +154,9 @@ def _report(
     troubles = {ref: outcome.message for ref, outcome in refused.items()}
     what = decided.moves
     return FlushReport(
-        pushed=tuple(proposal.branch for proposal in what.push if _ref(proposal.branch) not in refused),
+        pushed=tuple(proposal.branch for proposal in what.push if paths.ref_of(proposal.branch) not in refused),
         merged=merged,
-        closed=tuple(name for name in what.close if _ref(name) not in refused),
+        closed=tuple(name for name in what.close if paths.ref_of(name) not in refused),
         refused=tuple(sorted(refused)),
         waiting=decided.planned.waiting,
         said={**_said(decided.planned), **situation.troubles, **showed.troubles, **what.troubles, **troubles},
@@ -256,21 +256,21 @@ def _write(worker: _Worker, remote: Remote, decided: _Decided) -> _Written:
             base = commit
         else:
             commits[proposal.branch] = commit
-            ref = _ref(proposal.branch)
+            ref = paths.ref_of(proposal.branch)
             updates.append(Update(ref=ref, old=remote.refs.get(ref), new=commit))
     outcomes: dict[str, Outcome] = {}
     if base != remote.main:
         outcomes |= _pushed(worker, [Update(ref=paths.MAIN, old=remote.main, new=base)])
         if outcomes[paths.MAIN].status == "refused":
             return _Written(refused=outcomes)
-    updates += [Update(ref=_ref(name), old=remote.branches[name].head, new=None) for name in what.close]
+    updates += [Update(ref=paths.ref_of(name), old=remote.branches[name].head, new=None) for name in what.close]
     if _remembers(decided, remote):
         new = worker.repository.remember(decided.rejected, remote=remote, when=decided.when)
         updates.append(Update(ref=paths.REJECTED, old=remote.refs.get(paths.REJECTED), new=new))
     if updates:
         outcomes |= _pushed(worker, updates)
     refused = {ref: outcome for ref, outcome in outcomes.items() if outcome.status == "refused"}
-    done = {branch: commit for branch, commit in commits.items() if _ref(branch) not in refused}
+    done = {branch: commit for branch, commit in commits.items() if paths.ref_of(branch) not in refused}
     return _Written(commits=done, refused=refused)
 
 
@@ -280,7 +280,7 @@ def _show(
     """Bring it before people, and have the forge merge what is of the classes `automatic`."""
     remote, forge, what = situation.remote, situation.forge, decided.moves
     shown = shown_of(decided.planned, what, remote, written.commits)
-    closed = [name for name in what.close if _ref(name) not in written.refused]
+    closed = [name for name in what.close if paths.ref_of(name) not in written.refused]
     showed = show(forge, shown, what, closed, worker.now)
     fit = mergeable([one for one in shown if one.branch not in showed.troubles], remote, written.commits, automatic)
     merged = merge(forge, fit, worker.now)
@@ -294,10 +294,6 @@ def _behind(worker: _Worker, remote: Remote) -> frozenset[str]:
     return frozenset(
         name for name, head in worker.warm.behind.items() if name in branches and branches[name].head == head
     )
-
-
-def _ref(branch: str) -> str:
-    return f"refs/heads/{branch}"
 
 
 def _commit(repository: Repository, base: CommitId, proposal: Proposal, when: datetime) -> CommitId:

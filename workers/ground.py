@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from syncer.protocol.names import ServiceKey
+from syncer.protocol.names import Namespace, ServiceKey, ServiceName
 from workers.documents import paths
 from workers.learn import LearnMemo
 from workers.reach import Reach, reach
@@ -132,7 +132,7 @@ def only_of(rendered_paths: Iterable[str]) -> Only:
     for path in rendered_paths:
         match path.split("/"):
             case ["clusters", _, "imports", namespace, file]:
-                services.add(ServiceKey(namespace, paths.name_in(file)))  # type: ignore[arg-type]
+                services.add(ServiceKey(Namespace(namespace), ServiceName(paths.name_in(file))))
             case ["clusters", cluster, "gateway", _]:
                 gateways.add(cluster)
             case ["clusters", cluster, "ca", _]:

@@ -88,7 +88,7 @@ def causes(found: Iterable[Loss], changes: FactChanges) -> frozenset[str]:
     for path in changes:
         where = paths.place(path)
         if where is not None and where.kind == "Export":
-            by_key.setdefault(ServiceKey(where.namespace, where.name), set()).add(path)  # type: ignore[arg-type]
+            by_key.setdefault(where.key, set()).add(path)
     for loss in found:
         own = paths.export_path(loss.key, loss.provider)
         clusters = {paths.cluster_facts_path(name) for name in (loss.provider, *loss.consumers)}

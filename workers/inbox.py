@@ -100,9 +100,8 @@ class RedisInbox:
         HumanNeeded: a file of certificates that `url` names isn't one.
     """
 
-    def __init__(self, url: Secret, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+    def __init__(self, url: Secret) -> None:
         check_files(url)
-        self._lock_seconds = lock_seconds
         self._client = redis.Redis.from_url(
             _redis_url(url.reveal()),
             socket_timeout=_SECONDS,
@@ -133,9 +132,7 @@ class RedisInbox:
             self._signed(keys=(CERTIFICATES, MARKS), args=(cluster, document))
 
     def certificates(self) -> Mapping[str, bytes]:
-        with _redis_errors():
-            found: dict[bytes, bytes] = self._client.hgetall(CERTIFICATES)  # type: ignore[assignment] # no decode_responses
-        return {name.decode(): document for name, document in sorted(found.items())}
+        return dict(self._entries(CERTIFICATES))
 
     def refuse(self, cluster: str, reason: str, what: str, now: datetime) -> None:
         # Two border processes may count one too few between them; it's a number for people.
@@ -182,9 +179,7 @@ class RedisInbox:
         return {name: datetime.fromisoformat(raw.decode()) for name, raw in zip(asked, found, strict=True)}
 
     def lasting(self) -> Mapping[str, datetime]:
-        with _redis_errors():
-            found: dict[bytes, bytes] = self._client.hgetall(SINCE)  # type: ignore[assignment] # no decode_responses
-        return {name.decode(): datetime.fromisoformat(raw.decode()) for name, raw in sorted(found.items())}
+        return {name: datetime.fromisoformat(raw.decode()) for name, raw in self._entries(SINCE)}
 
     def border_keys(self) -> BorderKeys | None:
         return self._value(KEYS, msgspec.json.Decoder(BorderKeys))
@@ -228,7 +223,7 @@ class RedisInbox:
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
-        lock = self._client.lock(LOCK, timeout=self._lock_seconds, blocking=False, thread_local=False)
+        lock = self._client.lock(LOCK, timeout=_LOCK_SECONDS, blocking=False, thread_local=False)
         with _redis_errors():
             ours = bool(lock.acquire())
         try:
@@ -292,10 +287,14 @@ class RedisInbox:
         self._client.close()
 
     def _hash(self, key: str, decoder: _Decoder[T]) -> dict[str, T]:
+        values = ((name, _decoded(raw, decoder)) for name, raw in self._entries(key))
+        return {name: value for name, value in values if value is not None}
+
+    def _entries(self, key: str) -> Iterable[tuple[str, bytes]]:
+        """What is in a hash, sorted by name."""
         with _redis_errors():
             found: dict[bytes, bytes] = self._client.hgetall(key)  # type: ignore[assignment] # no decode_responses
-        values = ((name.decode(), _decoded(raw, decoder)) for name, raw in sorted(found.items()))
-        return {name: value for name, value in values if value is not None}
+        return ((name.decode(), raw) for name, raw in sorted(found.items()))
 
     def _value(self, key: str, decoder: _Decoder[T]) -> T | None:
         with _redis_errors():

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from syncer.protocol.names import ServiceKey
 from syncer.protocol.offer import GATEWAY, Refused
 from workers.conflict import age
 from workers.difference import HostChange
 from workers.documents import paths
-from workers.documents.kinds import ClusterFacts, Export, Host, ProposalClass
+from workers.documents.kinds import ClusterFacts, Export, Fact, Host, ProposalClass
 from workers.reach import Reach, gateway_addresses
 from workers.sentences import (
     blocked_sentences,
@@ -73,7 +72,7 @@ class Part:
 
 def split(changes: FactChanges, held: frozenset[str]) -> tuple[Part, ...]:
     """Changed facts by proposal, in the order in which they are made: clusters, exports by namespace, held losses."""
-    by_branch: dict[str, dict[str, object]] = {}
+    by_branch: dict[str, dict[str, Fact | None]] = {}
     for path, fact in sorted(changes.items()):
         where = paths.place(path)
         assert where is not None, path
@@ -83,7 +82,7 @@ def split(changes: FactChanges, held: frozenset[str]) -> tuple[Part, ...]:
             branch = (paths.held_branch if path in held else paths.exports_branch)(where.namespace)
         by_branch.setdefault(branch, {})[path] = fact
     return tuple(
-        Part(branch=branch, facts=facts, held=any(path in held for path in facts))  # type: ignore[arg-type]
+        Part(branch=branch, facts=facts, held=any(path in held for path in facts))
         for branch, facts in sorted(by_branch.items())
     )
 
@@ -126,7 +125,7 @@ def classes(part: Part, facts: FactClasses) -> tuple[ProposalClass, ...]:
 def _export_class(path: str, fact: object, base: Tree, after: Tree) -> ProposalClass:
     where = paths.place(path)
     assert where is not None, path
-    key = ServiceKey(where.namespace, where.name)  # type: ignore[arg-type]
+    key = where.key
     if fact is None:
         return "withdrawal"
     if base.facts.get(path) is not None:

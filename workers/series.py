@@ -25,6 +25,11 @@ MergeRule = Callable[[Proposal], bool]
 """Whether the plan itself merges a proposal, so that the following ones are rendered on it."""
 
 
+def all_but_held(proposal: Proposal) -> bool:
+    """The rule by which everything merges that people don't have to look at twice."""
+    return "held" not in proposal.classes
+
+
 class Series:
     """`base`: the ground of the next proposal; `standing`: what stands under `clusters/` there."""
 

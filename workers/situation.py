@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from msgspec import UNSET
-
 from syncer.protocol.errors import HumanNeeded, Rejected
 from syncer.protocol.observation import Observation, unpack
 from syncer.protocol.request import SIGN_REQUEST_PURPOSE, SignRequest
 from syncer.protocol.request import unpack as unpack_request
 from syncer.protocol.signature import OBSERVATION, verify
-from workers.branches import is_ours, refused_by_closing
+from syncer.protocol.trust import ObservedTrust
+from workers.branches import refused_by_closing
 from workers.documents import paths
 from workers.documents.kinds import Document
 from workers.documents.reading import Invalid, read
@@ -141,7 +140,7 @@ def seen_of_trust(tree: Tree, inbox: Inbox, observations: Mapping[str, Observati
     A request counts if a key on main verifies it; of what the signer handed in only that it is a document: the plan
     holds it against the request on main.
     """
-    looked = {name: said for name, said in observations.items() if said.trust is not UNSET and said.trust is not None}
+    observed = {name: said.trust for name, said in observations.items() if isinstance(said.trust, ObservedTrust)}
     requests: dict[str, SignRequest] = {}
     signed: dict[str, Intermediate] = {}
     doubts: dict[str, str] = {}
@@ -158,8 +157,8 @@ def seen_of_trust(tree: Tree, inbox: Inbox, observations: Mapping[str, Observati
         except Rejected as error:
             doubts[f"{name}: certificate"] = str(error)
     seen = Seen(
-        observed={name: said.trust for name, said in looked.items()},  # type: ignore[misc]
-        observed_at={name: said.observed_at for name, said in looked.items()},
+        observed=observed,
+        observed_at={name: observations[name].observed_at for name in observed},
         requests=requests,
         signed=signed,
         # A gate asks for what was seen since another one opened, so without this it would never open.
@@ -191,7 +190,7 @@ def memory_of(
     branches = {
         name: _facts(branch, documents)
         for name, branch in remote.branches.items()
-        if is_ours(name) and name not in closed and not (branch.foreign and name.startswith(paths.TRUST_BRANCHES))
+        if paths.is_ours(name) and name not in closed and not (branch.foreign and name.startswith(paths.TRUST_BRANCHES))
     }
     rejected = remote.rejected | remote.taken_back | refused_by_closing(remote, closed)
     return Memory(branches=branches, rejected=rejected, distrusted=distrusted, gone=gone or {})

@@ -6,21 +6,21 @@ it fits. Knows no reach, no Git, and decides nothing about trust itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from syncer.protocol.request import SignRequest
 from workers.documents import paths
-from workers.documents.trust import CertificateRequest, Intermediate, PkiDocument
+from workers.documents.trust import CertificateRequest, Intermediate
 from workers.documents.writing import write
 from workers.learn import Memory
 from workers.pki.step import Next, Seen, Step, next_step
 from workers.pki.wanted import wanted
 from workers.proposal import Part, Words
 from workers.series import Series
-from workers.tree import RejectedFacts, Tree, blob_id
+from workers.tree import BlobId, RejectedFacts, Tree, blob_id
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL: Final = "*"
@@ -48,7 +48,8 @@ def add_steps(series: Series, memory: Memory, seen: Seen | None, now: datetime |
     newest, seen = seen.requests, remembered(tree, seen, memory, now)
     said = next_step(tree, seen, now)
     steps, untouched = _with_rollover(tree, said, seen, memory, now)
-    waiting, rejected = dict(said.waiting), set[tuple[str, object]]()
+    untouched |= _waiting_for_lists(tree, steps, seen)
+    waiting, rejected = dict(said.waiting), set[tuple[str, BlobId | None]]()
     for name in newest:
         if newest[name] is not seen.requests[name]:
             _wait(waiting, name, _ANOTHER_KEY.format(branch=paths.request_branch(name)))
@@ -58,11 +59,8 @@ def add_steps(series: Series, memory: Memory, seen: Seen | None, now: datetime |
             _wait(waiting, _subject(step), _REFUSED.format(", ".join(sorted(path for path, _ in refused))))
         else:
             series.add(Part(branch=step.branch, facts=step.facts, words=_words(step)))
-    return Stepped(
-        next=replace(said, steps=steps, waiting=waiting),
-        untouched=untouched & opened,
-        rejected=frozenset(rejected),  # type: ignore[arg-type]
-    )
+    said = replace(said, steps=steps, waiting=waiting)
+    return Stepped(next=said, untouched=untouched & opened, rejected=frozenset(rejected))
 
 
 def _words(step: Step) -> Words:
@@ -104,6 +102,14 @@ def _stays(tree: Tree, name: str, asked: CertificateRequest, newest: SignRequest
     if not spec.csr or not wanted(tree, name, now).fits(spec.reason):
         return False
     return newest is None or (newest.rotation == spec.rotation and newest.csr != spec.csr)
+
+
+def _waiting_for_lists(tree: Tree, steps: Sequence[Step], seen: Seen) -> frozenset[str]:
+    """Certificates of which nothing can be said while a cluster isn't known at all: has it the lists that they need?"""
+    trust = tree.mesh.spec.trust
+    if trust is None or not trust.crls or all(name in seen.observed for name in _counted(tree)):
+        return frozenset()
+    return frozenset(map(paths.certificate_branch, tree.clusters)) - {step.branch for step in steps}
 
 
 def _request_of(tree: Tree, name: str, asked: CertificateRequest) -> SignRequest:
@@ -154,13 +160,9 @@ def _counted(tree: Tree) -> Iterator[str]:
     return (name for name, cluster in tree.clusters.items() if cluster.spec.trust is not None and name not in excluded)
 
 
-def _refused(step: Step, memory: Memory) -> set[tuple[str, object]]:
-    facts = {(path, _blob(document)) for path, document in step.facts.items()}
-    return facts & memory.rejected
-
-
-def _blob(document: PkiDocument | None) -> object:
-    return None if document is None else blob_id(write(document))
+def _refused(step: Step, memory: Memory) -> RejectedFacts:
+    facts = ((path, None if new is None else blob_id(write(new))) for path, new in step.facts.items())
+    return memory.rejected.intersection(facts)
 
 
 def _subject(step: Step) -> str:

@@ -171,9 +171,9 @@ class Facts:
             case "ClusterFacts":
                 return self.clusters.get(where.cluster)
             case "Host":
-                return self.hosts.get(_key(where))
+                return self.hosts.get(where.key)
             case _:
-                return self.exports.get(_key(where), {}).get(where.cluster)
+                return self.exports.get(where.key, {}).get(where.cluster)
 
     def with_changes(self, changes: FactChanges) -> Facts:
         """These facts after some changed; those that didn't stay the same objects."""
@@ -192,11 +192,11 @@ class Facts:
                 case "ClusterFacts":
                     _put(clusters, where.cluster, fact)
                 case "Host":
-                    _put(hosts, _key(where), fact)
+                    _put(hosts, where.key, fact)
                 case _:
-                    inner = dict(exports.get(_key(where), {}))
+                    inner = dict(exports.get(where.key, {}))
                     _put(inner, where.cluster, fact)
-                    _put(exports, _key(where), dict(sorted(inner.items())) or None)
+                    _put(exports, where.key, dict(sorted(inner.items())) or None)
         after = self.pki.with_changes(pki) if pki else self.pki  # type: ignore[arg-type]
         return Facts(clusters=clusters, exports=exports, hosts=hosts, pki=after)
 
@@ -206,10 +206,6 @@ def _put(mapping: dict[Any, Any], key: object, value: object) -> None:
         mapping.pop(key, None)
     else:
         mapping[key] = value
-
-
-def _key(where: paths.Place) -> ServiceKey:
-    return ServiceKey(where.namespace, where.name)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

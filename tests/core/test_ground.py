@@ -7,9 +7,10 @@ import random
 import pytest
 
 from tests import meshes
-from tests.core.worlds import all_but_held_merges, classes_of, files_of, nothing_merges, planned
+from tests.core.worlds import classes_of, files_of, nothing_merges, planned
 from workers.documents import paths
 from workers.ground import Known, standing
+from workers.series import all_but_held
 from workers.tree import Changes, FilesInMemory, Tree, apply
 
 CART = "clusters/east/imports/shop/cart.yaml"
@@ -53,7 +54,7 @@ def test_whatever_people_do_to_rendered_files_a_warm_process_plans_as_a_cold_one
     for _ in range(60):
         path = chance.choice(touched)
         files = moved(files, {path: chance.choice([None, b"by hand\n", main.content.get(path)])})
-        merges = chance.choice([nothing_merges, all_but_held_merges])
+        merges = chance.choice([nothing_merges, all_but_held])
         warm = planned(tree(), files=files, known=known, merges=merges)
         assert warm == planned(tree(), files=files, merges=merges)
 

@@ -6,10 +6,11 @@ from syncer.protocol.observation import Foreign
 from syncer.protocol.offer import Refused
 from tests import meshes
 from tests.core.observations import offer, says
-from tests.core.worlds import all_but_held_merges, classes_of, files_of, nothing_merges, planned
+from tests.core.worlds import classes_of, files_of, nothing_merges, planned
 from workers.documents import kinds, paths
 from workers.documents.writing import write
 from workers.plan import Memory
+from workers.series import all_but_held
 from workers.tree import FilesInMemory, apply, blob_id
 
 EAST_AND_WEST = meshes.tree_of(meshes.cluster("east"), meshes.cluster("west"))
@@ -64,7 +65,7 @@ def test_merging_a_first_address_lets_the_exports_follow_in_the_same_plan():
     said = says("west", offer("shop/cart"), address="203.0.113.10")
     waiting = planned(tree, said)
     assert classes_of(waiting) == {"peermesh/clusters/west": ("cluster",)}
-    merged = planned(tree, said, merges=all_but_held_merges)
+    merged = planned(tree, said, merges=all_but_held)
     assert merged.merged == ("peermesh/clusters/west", "peermesh/exports/shop")
 
 
@@ -175,7 +176,7 @@ def test_two_hosts_with_one_address_part_and_the_younger_moves():
         meshes.host("shop/a", {"a.shop.mesh.internal": shared}, ("west",)),
         meshes.host("shop/b", {"b.shop.mesh.internal": shared}, ("west",)),
     )
-    plan = planned(tree, merges=all_but_held_merges)
+    plan = planned(tree, merges=all_but_held)
     assert classes_of(plan) == {"peermesh/render": ("follow-up",)}
     assert plan.tree.facts.hosts[older.key].spec.addresses["a.shop.mesh.internal"] == shared
     assert plan.tree.facts.hosts[younger.key].spec.addresses["b.shop.mesh.internal"] != shared
@@ -275,6 +276,6 @@ def test_losses_by_cluster_facts_and_by_withdrawals_count_together_whether_they_
         for name in names[:3]
     )
     left = [offer(f"shop/{name}") for name in names[:7]]
-    for merges in (nothing_merges, all_but_held_merges):
+    for merges in (nothing_merges, all_but_held):
         plan = planned(tree, says("west", *left), says("east", foreign=clashes), merges=merges)
         assert classes_of(plan) == {"peermesh/clusters/east": ("change",), "peermesh/held/shop": ("held",)}

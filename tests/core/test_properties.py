@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from syncer.protocol.observation import Observation, ObservedGateway
 from syncer.protocol.offer import Offer
 from tests.core.observations import says
-from tests.core.worlds import all_but_held_merges, files_of, nothing_merges, planned
+from tests.core.worlds import files_of, nothing_merges, planned
 from tests.random_meshes import changed, trees
 from workers.check import check
 from workers.difference import difference
@@ -21,6 +21,7 @@ from workers.ground import Known
 from workers.guard import losses, too_many
 from workers.learn import Memory
 from workers.reach import reach
+from workers.series import all_but_held
 from workers.tree import FactChanges, FilesInMemory, Tree, apply, read_tree
 
 
@@ -70,7 +71,7 @@ def news(draw: st.DrawFn) -> tuple[Tree, tuple[Observation, ...]]:
 def test_no_proposal_breaks_callers_and_what_is_merged_passes_the_check(given_news):
     tree, observations = given_news
     files = files_of(tree)
-    plan = planned(tree, *observations, files=files, merges=all_but_held_merges)
+    plan = planned(tree, *observations, files=files, merges=all_but_held)
     assert plan.problems == {}
     assert check(FilesInMemory(apply(files.content, plan.changes)), files) == ()
 
@@ -82,7 +83,7 @@ def test_planning_on_the_result_comes_to_rest_with_nothing_but_what_is_held(give
     files = files_of(tree)
     held: dict[str, FactChanges] = {}
     for _ in range(4):
-        plan = planned(tree, *observations, files=files, memory=Memory(branches=held), merges=all_but_held_merges)
+        plan = planned(tree, *observations, files=files, memory=Memory(branches=held), merges=all_but_held)
         files = FilesInMemory(apply(files.content, plan.changes))
         read, problems = read_tree(files)
         assert read is not None
@@ -115,7 +116,7 @@ def test_all_proposals_together_are_the_whole_plan(given_news):
     """Where nothing waits for another proposal, what each proposes alone adds up to what is planned as a whole."""
     tree, observations = given_news
     apart = planned(tree, *observations, merges=nothing_merges)
-    whole = planned(tree, *observations, merges=all_but_held_merges)
+    whole = planned(tree, *observations, merges=all_but_held)
     if apart.waiting:
         return
     facts = tree.facts
@@ -131,8 +132,8 @@ def test_a_warm_worker_plans_what_a_cold_one_plans(tree: Tree, data: st.DataObje
     for _ in range(3):
         after, _, _ = data.draw(changed(tree))
         observations = observed(after)
-        warm = planned(tree, *observations, files=files, known=known, merges=all_but_held_merges)
-        assert warm == planned(tree, *observations, files=files, merges=all_but_held_merges)
+        warm = planned(tree, *observations, files=files, known=known, merges=all_but_held)
+        assert warm == planned(tree, *observations, files=files, merges=all_but_held)
         files = FilesInMemory(apply(files.content, warm.changes))
         read, _ = read_tree(files)
         assert read is not None
@@ -142,10 +143,10 @@ def test_a_warm_worker_plans_what_a_cold_one_plans(tree: Tree, data: st.DataObje
 @given(news(), st.randoms(use_true_random=False))
 def test_the_order_in_which_things_are_said_changes_nothing(given_news, random: Random):
     tree, observations = given_news
-    plan = planned(tree, *observations, merges=all_but_held_merges)
+    plan = planned(tree, *observations, merges=all_but_held)
     shuffled = [replace(said, offers=tuple(random.sample(said.offers, len(said.offers)))) for said in observations]
     random.shuffle(shuffled)
-    other = planned(tree, *shuffled, merges=all_but_held_merges)
+    other = planned(tree, *shuffled, merges=all_but_held)
     assert [proposal.digest for proposal in plan.proposals] == [proposal.digest for proposal in other.proposals]
     assert [proposal.body for proposal in plan.proposals] == [proposal.body for proposal in other.proposals]
 

@@ -25,10 +25,6 @@ def nothing_merges(_: object) -> bool:
     return False
 
 
-def all_but_held_merges(proposal: object) -> bool:
-    return "held" not in proposal.classes  # type: ignore[attr-defined]
-
-
 def planned(
     tree: Tree,
     *observations: Observation,

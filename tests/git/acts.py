@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,6 +113,26 @@ def commit_on_branch(
     )
     assert push(client, ref(branch), head, commit).status == "done"
     return commit
+
+
+def race(robots: Sequence[Repository], times: int) -> list[str]:
+    """Each adds its numbers to one file of main, in a thread of its own; what must stand there in the end, sorted."""
+
+    def add(number: int, robot: Repository) -> None:
+        for count in range(times):
+            while True:
+                seen = robot.fetch()
+                old = seen.files.read(TILL) if seen.files.blob(TILL) else b""
+                commit = made(robot, seen, {TILL: old + b"%d.%d\n" % (number, count)})
+                if push(robot, paths.MAIN, seen.main, commit).status == "done":
+                    break
+
+    writers = [threading.Thread(target=add, args=both) for both in enumerate(robots)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    return sorted(f"{number}.{count}" for number in range(len(robots)) for count in range(times))
 
 
 def hook(remote: Path, name: str, script: str) -> None:

@@ -24,6 +24,7 @@ from tests.git.acts import (
     made,
     propose,
     push,
+    race,
     ref,
 )
 from tests.servers.git_http import PASSWORD, USER, Fault, bare_repository
@@ -174,15 +175,15 @@ def test_a_broken_connection_while_fetching_is_transient(server, robot):
 def test_git_is_ended_when_its_time_is_up_and_the_server_may_go_on(client, server, remote):
     """The server finishes what it has begun after our git is gone: only a look shows it."""
     del remote
-    robot = client(server.url("mesh.git"), access=GOOD, seconds=2.0)
+    robot = client(server.url("mesh.git"), access=GOOD, seconds=8.0)
     seen = robot.fetch()
     commit = made(robot, seen, CHANGED)
     server.fail(Fault(kind="stall", service="git-receive-pack", method="POST"))
     began = time.monotonic()
     assert "unknown" == push(robot, ref(BRANCH), None, commit).status
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     server.release()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while BRANCH not in robot.fetch().branches:
         assert time.monotonic() < deadline
     assert "done" == push(robot, ref(BRANCH), None, commit).status
@@ -266,25 +267,9 @@ def test_a_push_that_is_too_large_as_a_whole_is_tried_ref_by_ref(server, robot):
 
 
 def test_writers_that_push_at_the_same_time_lose_no_update(client, remote):
-    """Each adds its numbers to one file of main, in threads of their own."""
-
-    def add(number):
-        robot = client(str(remote))
-        for count in range(5):
-            while True:
-                seen = robot.fetch()
-                old = seen.files.read(TILL) if seen.files.blob(TILL) else b""
-                commit = made(robot, seen, {TILL: old + b"%d.%d\n" % (number, count)})
-                if push(robot, paths.MAIN, seen.main, commit).status == "done":
-                    break
-
-    writers = [threading.Thread(target=add, args=(number,)) for number in range(3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    expected = race([client(str(remote)) for _ in range(3)], 5)
     lines = client(str(remote)).fetch().files.read(TILL).decode().split()
-    assert sorted(f"{number}.{count}" for number in range(3) for count in range(5)) == sorted(lines)
+    assert expected == sorted(lines)
 
 
 def test_what_people_keep_beside_our_folders_outlives_everything(near, client, remote):

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from syncer.protocol.errors import HumanNeeded, Transient
-from tests.git.acts import BRANCH, CART, CHANGED, PERSON, TILL, commit_on_main, hook, made, propose, push, ref
+from tests.git.acts import BRANCH, CART, CHANGED, PERSON, TILL, commit_on_main, hook, made, propose, push, race, ref
 from tests.servers.cable import Cable
 from tests.servers.wires import TRANSPORTS, Wire
-from workers.documents import paths
 
 LARGE = random.Random(4).randbytes(400_000)
 """More than fits into the buffers on the way: a connection that is cut has carried a part of it."""
@@ -53,13 +52,13 @@ def test_a_ref_that_a_hook_refuses_is_told_with_what_the_hook_said(robot, remote
 
 def test_a_hook_that_stalls_is_waited_for_no_longer_than_a_command_may_take(client, wire, remote):
     """The server goes on when our git is gone: only a look shows what it did."""
-    robot = client(wire.url("mesh.git"), access=wire.access, seconds=3.0)
+    robot = client(wire.url("mesh.git"), access=wire.access, seconds=10.0)
     commit = made(robot, robot.fetch(), CHANGED)
     going_on = remote / "going-on"
     hook(remote, "pre-receive", f'n=0; while [ ! -e "{going_on}" ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done')
     began = time.monotonic()
     assert "unknown" == push(robot, ref(BRANCH), None, commit).status
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 90
     going_on.touch()
     patient = client(wire.url("mesh.git"), access=wire.access)
     assert commit == made(patient, patient.fetch(), CHANGED)
@@ -117,14 +116,14 @@ def _break_when(cable: Cable, at_it: Path) -> None:
 
 
 def test_a_wire_that_stalls_costs_no_more_than_a_command_may_take(client, wire):
-    robot = client(wire.url("mesh.git"), access=wire.access, seconds=3.0)
+    robot = client(wire.url("mesh.git"), access=wire.access, seconds=10.0)
     commit = made(robot, robot.fetch(), CHANGED)
     wire.cable.stall()
     began = time.monotonic()
     assert "unknown" == push(robot, ref(BRANCH), None, commit).status
     with pytest.raises(Transient):
         robot.fetch()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 90
     wire.cable.release()
     patient = client(wire.url("mesh.git"), access=wire.access)
     patient.fetch()
@@ -152,23 +151,8 @@ def test_a_server_whose_disk_is_full_needs_a_person_and_takes_it_when_there_is_s
 
 
 def test_writers_at_the_ends_of_several_wires_lose_no_update(client, wire, remote):
-    """Each adds its numbers to one file of main, in threads of their own; every second one is near the server."""
-
-    def add(number):
-        robot = client(wire.url("mesh.git"), access=wire.access) if number % 2 else client(str(remote))
-        for count in range(4):
-            while True:
-                seen = robot.fetch()
-                old = seen.files.read(TILL) if seen.files.blob(TILL) else b""
-                commit = made(robot, seen, {TILL: old + b"%d.%d\n" % (number, count)})
-                if push(robot, paths.MAIN, seen.main, commit).status == "done":
-                    break
-
-    writers = [threading.Thread(target=add, args=(number,)) for number in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    ends = 2 * [(str(remote), {}), (wire.url("mesh.git"), {"access": wire.access})]
+    expected = race([client(url, **options) for url, options in ends], 4)
     lines = client(str(remote)).fetch().files.read(TILL).decode().split()
-    assert sorted(f"{number}.{count}" for number in range(4) for count in range(4)) == sorted(lines)
+    assert expected == sorted(lines)
     assert "0 " == fsck(remote)

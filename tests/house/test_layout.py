@@ -53,13 +53,6 @@ def test_every_module_of_the_centre_is_in_a_layer():
     assert centre() == {name.strip() for layer in layers for name in re.split("[|:]", layer)}
 
 
-def test_every_module_of_the_centre_but_the_command_line_is_kept_off_the_edge():
-    kept = contract("forbidden", "The centre knows of the edge only its vocabulary")
-    edge = {".".join(module_of(path).split(".")[:2]) for path in source_files("syncer")}
-    assert centre() - {"workers.cli"} == set(kept["source_modules"])
-    assert edge - {"syncer", "syncer.protocol", "syncer.__main__"} == set(kept["forbidden_modules"])
-
-
 def test_everything_from_the_plan_down_is_pure():
     layers = contract("layers", "Layers of the centre")["layers"]
     below = {name.strip() for layer in layers[layers.index("workers.plan") :] for name in re.split("[|:]", layer)}

@@ -16,7 +16,7 @@ from tests.border.messages import NO_MESSAGE, NOT_BELIEVED, WEST, WEST_QUEUE, me
 from tests.pipeline.directory import Directory, directory
 from tests.pipeline.harness import Pipeline, pipeline
 from workers.acl import syncer_user
-from workers.branches import is_ours
+from workers.documents import paths
 
 SHOP = "peermesh/exports/shop"
 
@@ -64,7 +64,7 @@ def test_what_a_stolen_key_signs_writes_what_its_cluster_may_and_forges_nothing(
         _push(line, _signed((*offers, _offer("shop", "stolen")), tuple(refused)))
 
         line.opened(SHOP)
-        assert all(map(is_ours, line.branches()))
+        assert all(map(paths.is_ours, line.branches()))
         assert [SHOP] == list(line.branches())
         branch = line.branches()[SHOP]
         assert {"facts/exports/shop/west/stolen.yaml", "facts/hosts/shop/stolen.yaml"} == set(line.proposed(SHOP))

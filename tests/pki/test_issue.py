@@ -20,6 +20,7 @@ from syncer.protocol.request import read_csr
 from tests.pki.authority import DAY, NOW, Authority, Mesh, digest_of, key_pem, private_key
 from tests.pki.drafts import Draft
 from tests.pki.leaks import printed, shows
+from tests.signer.site import CountingKey
 from workers.pki.issue import cross_sign, issue, issue_online, issue_root
 
 MESH = Mesh()
@@ -197,32 +198,9 @@ def test_a_foreign_root_without_key_identifier_can_issue():
     assert () == cacerts_faults(signer.cacerts(root), trust_domain="west.acme.example", now=NOW)
 
 
-class Token(ec.EllipticCurvePrivateKey):
-    """A key that can sign and nothing else, as one in a hardware token."""
-
-    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
-        self._key = key
-        self.signatures = 0
-
-    curve = property(lambda self: self._key.curve)
-    key_size = property(lambda self: self._key.key_size)
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        return self._key.public_key()
-
-    def sign(self, data: Any, signature_algorithm: ec.EllipticCurveSignatureAlgorithm) -> bytes:
-        self.signatures += 1
-        return self._key.sign(data, signature_algorithm)
-
-    def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise AssertionError("a token gives nothing away")
-
-    exchange = private_numbers = private_bytes = __copy__ = __deepcopy__ = _refuse
-
-
 def test_a_key_in_a_token_signs_as_one_in_a_file():
     assert isinstance(A.key, ec.EllipticCurvePrivateKey)
-    token = Token(A.key)
+    token = CountingKey(A.key)
     certificate = made(signer=token)
     assert issued(certificate, A.certificate)
     assert token.signatures == 1

@@ -9,18 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from msgspec import UNSET
-
 from syncer.protocol.observation import Observation
 from syncer.protocol.request import SignRequest
+from syncer.protocol.trust import ObservedTrust
 from tests.scenarios.scenario import START, Deed, Step, key_of
-from workers.branches import is_refusable
 from workers.documents import paths
 from workers.documents.reading import read
 from workers.ground import Known
 from workers.plan import Memory, Plan, Proposal, Seen, frozen_namespaces, plan
 from workers.reach import reach
 from workers.render import render
+from workers.series import all_but_held
 from workers.tree import BlobChange, Changes, FilesInMemory, RejectedFacts, Tree, apply, read_tree
 
 
@@ -79,7 +78,7 @@ def planned(world: World, *, everything: bool = False) -> Plan:
     assert tree is not None, problems
 
     def merges(proposal: Proposal) -> bool:
-        return _all_but_held(proposal) if everything else _automatic(tree, proposal)
+        return all_but_held(proposal) if everything else _automatic(tree, proposal)
 
     believed = {
         name: said
@@ -105,18 +104,14 @@ def planned(world: World, *, everything: bool = False) -> Plan:
 
 
 def _seen(world: World, believed: Mapping[str, Observation]) -> Seen:
-    looked_at = {name: said for name, said in believed.items() if said.trust is not UNSET}
+    observed = {name: said.trust for name, said in believed.items() if isinstance(said.trust, ObservedTrust)}
     signed = {name: read(paths.intermediate_path(name), data) for name, data in world.signed.items()}
     return Seen(
-        observed={name: said.trust for name, said in looked_at.items()},  # type: ignore[misc]
-        observed_at={name: said.observed_at for name, said in looked_at.items()},
+        observed=observed,
+        observed_at={name: believed[name].observed_at for name in observed},
         requests=world.requests,
         signed=signed,  # type: ignore[arg-type]
     )
-
-
-def _all_but_held(proposal: Proposal) -> bool:
-    return "held" not in proposal.classes
 
 
 def _automatic(tree: Tree, proposal: Proposal) -> bool:
@@ -173,4 +168,4 @@ def _without(proposals: Mapping[str, Proposal], branch: str) -> dict[str, Propos
 
 
 def _refused(change: BlobChange) -> RejectedFacts:
-    return frozenset((path, new) for path, (_, new) in change.items() if is_refusable(path))
+    return frozenset((path, new) for path, (_, new) in change.items() if paths.is_refusable(path))

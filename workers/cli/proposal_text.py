@@ -80,11 +80,11 @@ def show_diff_lines(lines: Iterable[str]) -> None:
         say(Text(line, style="bold" if names else _DIFF_STYLES.get(line[:1], "")))
 
 
-def indented_proposal(title: str, body: str, columns: int = 2) -> None:
+def indented_proposal(title: str, body: str) -> None:
     """Title and text without the way to take it back."""
-    say_indented(Text(title, style="bold"), columns)
+    say_indented(Text(title, style="bold"), 2)
     say()
-    say_markdown(without_way_back(body), columns=columns)
+    say_markdown(without_way_back(body), columns=2)
 
 
 def without_way_back(body: str) -> str:

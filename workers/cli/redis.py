@@ -12,8 +12,7 @@ import click
 
 from workers.cli import options
 from workers.cli.exits import Commands
-from workers.cli.screen import say
-from workers.cli.start import say_commit
+from workers.cli.screen import say, say_commit
 
 _USERS: Final = {
     "border": "peermesh-border", "worker": "peermesh-worker", "webhook": "peermesh-webhook", "signer": "peermesh-signer"

@@ -6,6 +6,7 @@ Knows terminals: colour and line breaks only there, no colour with `NO_COLOR`. K
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,19 @@ def _console(stream: TextIO) -> Console:
 def say(text: str | Text = "", style: str = "") -> None:
     """A line (or several) on stdout."""
     console().print(text, style=style or None)
+
+
+def say_command(command: str, *, columns: int = 2) -> None:
+    """A command to be copied: on one line, however narrow the terminal is."""
+    console().print(Text(" " * columns + command), style="dim", soft_wrap=True)
+
+
+def say_commit(repo: str, written: list[str], message: str) -> None:
+    """Say how what was written gets to main."""
+    folders = sorted({path.partition("/")[0] for path in written}) if len(written) > 1 else written
+    git = "git" if repo == "." else f"git -C {shlex.quote(repo)}"
+    say("Commit what was written, and bring it to main:")
+    say_command(f"{git} add {' '.join(folders)} && {git} commit -m {shlex.quote(message)}")
 
 
 def say_indented(text: str | Text, columns: int) -> None:

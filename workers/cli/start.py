@@ -12,7 +12,7 @@ import click
 
 from workers.cli import options
 from workers.cli.exits import Commands
-from workers.cli.screen import say
+from workers.cli.screen import say, say_command, say_commit
 
 
 @click.command(
@@ -131,7 +131,7 @@ def add(
     say_commit(repo, written, f"Add cluster {name}")
     hand_over(syncer_user(name), password, password_file)
     say(f"Then start its syncer (delivery/clusters/{name}/README.md), and let the mesh trust the key that it logs:")
-    say(f"  peermesh cluster trust {name} KEY --repo {shlex.quote(repo)}")
+    say_command(f"peermesh cluster trust {name} KEY --repo {shlex.quote(repo)}")
     if managed:
         say(f"And its CA agent: delivery/clusters/{name}/ca-agent/README.md.")
 
@@ -157,7 +157,7 @@ def trust(name: str, key: str, repo: str) -> None:
         say(f"{name}: this key is trusted already.")
         return
     say(f"wrote {path}")
-    say_commit(repo, [path], f"Trust the key of {name}'s syncer")
+    say_commit(repo, [path], f"Trust the syncer of {name}")
 
 
 @cluster.command(
@@ -182,14 +182,6 @@ def password(name: str, repo: str, password_file: Path | None, *, finish: bool) 
 
     check_cluster(Path(repo), name)
     change_password(repo, syncer_user(name), password_file, finish=finish)
-
-
-def say_commit(repo: str, written: list[str], message: str) -> None:
-    """Say how what was written gets to main."""
-    folders = sorted({path.partition("/")[0] for path in written}) if len(written) > 1 else written
-    git = "git" if repo == "." else f"git -C {shlex.quote(repo)}"
-    say("Commit what was written, and bring it to main:")
-    say(f"  {git} add {' '.join(folders)} && {git} commit -m {shlex.quote(message)}")
 
 
 COMMANDS = (init, cluster)

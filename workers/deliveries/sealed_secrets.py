@@ -82,8 +82,8 @@ def recipient(asked: Approved, now: datetime) -> Certificate:
     return certificate
 
 
-def seal(secret: Secret, certificate: Certificate, *, subject: str, scope: str = SCOPE) -> bytes:
-    """Seal a text for the key of a certificate: only its owner opens it, and only into the Secret of this scope.
+def seal(secret: Secret, certificate: Certificate, *, subject: str) -> bytes:
+    """Seal a text for the key of a certificate: only its owner opens it, and only into the Secret of `SCOPE`.
 
     Raises:
         Rejected: `NotRSA`, `WeakSealingKey`: the key; `TooLarge`: the text.
@@ -99,6 +99,6 @@ def seal(secret: Secret, certificate: Certificate, *, subject: str, scope: str =
     if len(data) > LARGEST:
         raise Rejected("TooLarge", f"{len(data)} bytes should be sealed; at most {LARGEST} are", subject=subject)
     session = os.urandom(32)
-    wrapped = key.encrypt(session, OAEP(mgf=MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=scope.encode()))
+    wrapped = key.encrypt(session, OAEP(mgf=MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=SCOPE.encode()))
     # A session key seals once, so its nonce may be zero.
     return len(wrapped).to_bytes(2) + wrapped + AESGCM(session).encrypt(bytes(12), data, None)

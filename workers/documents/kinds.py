@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 
-from syncer.protocol.names import HostName, ServiceKey
+from syncer.protocol.names import HostName, Namespace, ServiceKey, ServiceName
 from syncer.protocol.observation import Foreign, GatewayAddress
 from syncer.protocol.offer import Port
 from workers.documents.strict import API_VERSION, Label, Name, PublicKey, Strict, Version
@@ -340,7 +340,7 @@ class Export(Strict, frozen=True, kw_only=True):
     @property
     def key(self) -> ServiceKey:
         """The service."""
-        return ServiceKey(self.metadata.namespace, self.metadata.name)  # type: ignore[arg-type]
+        return ServiceKey(Namespace(self.metadata.namespace), ServiceName(self.metadata.name))
 
     @property
     def cluster(self) -> str:
@@ -373,7 +373,7 @@ class Host(Strict, frozen=True, kw_only=True):
     @property
     def key(self) -> ServiceKey:
         """The service."""
-        return ServiceKey(self.metadata.namespace, self.metadata.name)  # type: ignore[arg-type]
+        return ServiceKey(Namespace(self.metadata.namespace), ServiceName(self.metadata.name))
 
 
 Fact = ClusterFacts | Export | Host | PkiDocument

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from syncer.protocol.names import ServiceKey, is_label
+from syncer.protocol.names import Namespace, ServiceKey, ServiceName, is_label
 from workers.documents.kinds import Document
 
 MESH: Final = "mesh/mesh.yaml"
@@ -42,6 +42,11 @@ class Place(NamedTuple):
     cluster: str = ""
     namespace: str = ""
     name: str = ""
+
+    @property
+    def key(self) -> ServiceKey:
+        """The service, where it has a namespace and a name."""
+        return ServiceKey(Namespace(self.namespace), ServiceName(self.name))
 
 
 def cluster_path(cluster: str) -> str:
@@ -126,8 +131,7 @@ _KINDS: Final[Mapping[str, str]] = {folder.folder: kind for kind, folder in _FOL
 _PLACES: Final[Mapping[str, Place]] = {path: Place(kind) for kind, path in _ALONE.items()}
 
 
-REFUSABLE: Final = frozenset({"ClusterFacts", "Export", "CertificateRequest", "Intermediate", "Trust"})
-"""Kinds of documents that the robot proposes and that people may refuse, or take back. The others only follow."""
+_REFUSABLE: Final = frozenset({"ClusterFacts", "Export", "CertificateRequest", "Intermediate", "Trust"})
 
 
 def path_of(document: Document) -> str:
@@ -155,6 +159,15 @@ def place(path: str) -> Place | None:
         return None
     names.append("")
     return Place(kind, names[cluster], names[namespace], names[name])
+
+
+def is_refusable(path: str) -> bool:
+    """True for what the robot proposes and people may refuse, or take back: exports, ClusterFacts, steps of trust.
+
+    Hosts, and what is rendered, only follow from them.
+    """
+    where = place(path)
+    return where is not None and where.kind in _REFUSABLE
 
 
 def is_owned(path: str) -> bool:
@@ -198,6 +211,11 @@ def _file(name: str) -> str:
 # --- branches
 
 
+def ref_of(branch: str) -> str:
+    """The ref of a branch."""
+    return f"refs/heads/{branch}"
+
+
 def clusters_branch(cluster: str) -> str:
     """The branch that proposes facts of a cluster as such."""
     return f"peermesh/clusters/{cluster}"
@@ -236,6 +254,13 @@ PEOPLE: Final = "trust/"
 def people_branch(what: str) -> str:
     """The branch that proposes what somebody orders of trust."""
     return f"{PEOPLE}{what}"
+
+
+def is_ours(branch: str) -> bool:
+    """Whether the robot makes branches of this name."""
+    return branch == RENDER_BRANCH or branch.startswith(
+        (clusters_branch(""), exports_branch(""), held_branch(""), TRUST_BRANCHES)
+    )
 
 
 # --- object names

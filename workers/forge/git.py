@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Final
 
 from syncer.protocol.errors import HumanNeeded, Rejected, Transient
-from workers.branches import is_refusable
 from workers.documents import paths
 from workers.documents.kinds import Forge as ForgeSettings
 from workers.outside import Branch, CommitId, Credentials, Merging, Remote, Repository, Shown, Update
@@ -77,7 +76,7 @@ def approve(repository: Repository, name: str, digest: str, *, check: Check, whe
             )
         updates = [
             Update(ref=paths.MAIN, old=remote.main, new=merged),
-            Update(ref=_ref(name), old=branch.head, new=None),
+            Update(ref=paths.ref_of(name), old=branch.head, new=None),
         ]
         if _landed(repository, updates):
             return merged
@@ -96,8 +95,8 @@ def reject(repository: Repository, name: str, *, when: datetime) -> RejectedFact
     for _ in range(_TRIES):
         remote = repository.fetch()
         branch = _open(remote, name)
-        facts = frozenset((path, new) for path, (_, new) in branch.change.items() if is_refusable(path))
-        updates = [Update(ref=_ref(name), old=branch.head, new=None)]
+        facts = frozenset((path, new) for path, (_, new) in branch.change.items() if paths.is_refusable(path))
+        updates = [Update(ref=paths.ref_of(name), old=branch.head, new=None)]
         if facts:
             remembered = repository.remember(remote.rejected | facts, remote=remote, when=when, looked=False)
             updates.append(Update(ref=paths.REJECTED, old=remote.refs.get(paths.REJECTED), new=remembered))
@@ -120,7 +119,8 @@ def reopen(repository: Repository, what: str, *, when: datetime) -> RejectedFact
         known = remote.rejected | remote.taken_back
         forgotten = frozenset((path, blob) for path, blob in known if f"{path}/".startswith(_facts_of(what)))
         if not forgotten:
-            raise Rejected("NotRejected", "nothing of this is rejected", subject=what)
+            remedy = "`peermesh proposals` lists what people refused."
+            raise Rejected("NotRejected", "nothing of this is rejected", subject=what, remedy=remedy)
         remembered = repository.remember(known - forgotten, remote=remote, when=when)
         if _landed(repository, [Update(ref=paths.REJECTED, old=remote.refs.get(paths.REJECTED), new=remembered)]):
             return forgotten
@@ -146,10 +146,6 @@ def resume(repository: Repository) -> bool:
         if _landed(repository, [Update(ref=paths.PAUSED, old=old, new=None)]):
             return True
     raise _moving("pause")
-
-
-def _ref(branch: str) -> str:
-    return f"refs/heads/{branch}"
 
 
 def _open(remote: Remote, name: str) -> Branch:

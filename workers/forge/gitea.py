@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from syncer.protocol.errors import Rejected
-from workers.branches import is_ours
+from workers.documents import paths
 from workers.documents.kinds import Forge as ForgeSettings
 from workers.forge.pull_request import (
     LABEL,
@@ -68,7 +68,7 @@ class GiteaForge:
         return fingerprint(self._open.values())
 
     def rejected(self, remote: Remote) -> frozenset[str]:
-        without = {name for name in remote.branches if is_ours(name) and name not in self._open}
+        without = {name for name in remote.branches if paths.is_ours(name) and name not in self._open}
         closed = self._closed(without)
         return frozenset(name for name, pull in closed.items() if self._refused(pull, remote.branches[name].head))
 

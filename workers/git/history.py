@@ -64,6 +64,22 @@ def trailer(message: str, name: str) -> str | None:
     return found[-1] if found else None
 
 
+def past(log: Log, main: CommitId, folder: str) -> Iterator[tuple[datetime, BlobChange]]:
+    """What each commit that main was at changed below a folder, and when; newest first, as far as it was fetched.
+
+    A merge counts as a whole, when it was merged.
+    """
+    following = main
+    for commit in log.commits((main,), None):
+        if commit.id != following:
+            continue
+        if commit.cut or not commit.parents:
+            return
+        following = commit.parents[0]
+        if change := log.changes(following, commit.id, folder):
+            yield log.time(commit.id), change
+
+
 def base_is_certain(log: Log, main: CommitId, head: CommitId, base: CommitId | None) -> bool:
     """Whether more history can't show another merge base: between it and both tips nothing is cut.
 
@@ -111,15 +127,10 @@ def taken_back(
             continue
         before = commit.parents[0]
         changes = {path: blobs for folder in FACTS for path, blobs in log.changes(before, commit.id, folder).items()}
-        facts = {path: blobs for path, blobs in changes.items() if _is_refusable(path)}
+        facts = {path: blobs for path, blobs in changes.items() if paths.is_refusable(path)}
         if facts and not _is_the_robots(log, commit, robot, proposed):
             found |= {(path, old) for path, (old, _) in facts.items() if old or _stood_before(log, before, path)}
     return frozenset(found)
-
-
-def _is_refusable(path: str) -> bool:
-    where = paths.place(path)
-    return where is not None and where.kind in paths.REFUSABLE
 
 
 def still_gone(taken: RejectedFacts, main: Files) -> RejectedFacts:

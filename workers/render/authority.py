@@ -8,22 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
 
-from syncer.protocol.certificates import read_certificates
-from syncer.protocol.errors import Rejected
-from syncer.protocol.revocation import crl_faults, read_crls
 from workers.documents import paths
-from workers.documents.kinds import Cluster
-from workers.documents.trust import ClusterStep, MeshTrust
-from workers.pki.crl import crl_bundle
+from workers.documents.trust import ClusterStep
 from workers.pki.due import renew_after
+from workers.pki.lists import mesh_crls
 from workers.pki.wanted import wanted
 from workers.tree import Pki, Tree
-
-_ABSENT: Final = frozenset({"CrlMissing", "CrlSignature", "CrlTwice"})
-"""What no clock mends, and what stops every connection (`syncer.protocol.revocation`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +51,15 @@ def authorities(tree: Tree, clusters: Iterable[str]) -> Iterator[tuple[str, tupl
     trust = tree.mesh.spec.trust
     crls = mesh_crls(tree.facts.pki) if trust is not None and trust.crls else ""
     for name in clusters:
-        cluster, step = tree.clusters.get(name), tree.facts.pki.steps.get(name)
-        managed = trust is not None and cluster is not None and cluster.spec.trust is not None and step is not None
-        yield paths.ca_path(name), _views(tree, trust, cluster, step, crls) if managed else ()  # type: ignore[arg-type]
+        yield paths.ca_path(name), _views(tree, name, crls)
 
 
-def _views(tree: Tree, trust: MeshTrust, cluster: Cluster, step: ClusterStep, crls: str) -> tuple[AuthorityView, ...]:
-    pki, name = tree.facts.pki, cluster.name
-    standing = pki.intermediates.get(name)
-    sealed = cluster.spec.trust is not None and cluster.spec.trust.delivery == "sealed-secrets"
+def _views(tree: Tree, name: str, crls: str) -> tuple[AuthorityView, ...]:
+    trust, cluster, pki = tree.mesh.spec.trust, tree.clusters.get(name), tree.facts.pki
+    step, standing = pki.steps.get(name), pki.intermediates.get(name)
+    if trust is None or cluster is None or cluster.spec.trust is None or step is None:
+        return ()
+    sealed = cluster.spec.trust.delivery == "sealed-secrets"
     if not pki.roots.keys() >= set(step.bundle) or (standing is None and sealed):
         return ()
     following, renews = wanted(tree, name), renew_after(tree, name)
@@ -96,30 +87,3 @@ def _views(tree: Tree, trust: MeshTrust, cluster: Cluster, step: ClusterStep, cr
 def bundle_of(pki: Pki, step: ClusterStep, lever: int) -> str:
     """`root-cert.pem`: the roots in the order of the bundle, and line breaks: one more renews every leaf at once."""
     return "".join(pki.roots[name].spec.certificate for name in step.bundle) + "\n" * lever
-
-
-def mesh_crls(pki: Pki) -> str:
-    """`ca-crl.pem`: the lists of all CAs of all clusters; empty as long as one of them lacks its own.
-
-    A CA without a list stops every new connection (`unable_to_get_certificate_CRL`), so it is all of them or none.
-    """
-    used = sorted({name for step in pki.steps.values() for name in step.bundle} & pki.roots.keys())
-    roots = [pki.roots[name].spec for name in used]
-    intermediates = [one.spec for one in pki.intermediates.values()]
-    lists = [*(root.crl for root in roots), *(one.crl for one in intermediates)]
-    authorities = [text for root in roots for text in (root.certificate, root.issuers)]
-    return _complete(tuple(lists), (*authorities, *(one.certificate for one in intermediates)))
-
-
-@lru_cache(maxsize=8)
-def _complete(lists: tuple[str, ...], authorities: tuple[str, ...]) -> str:
-    try:
-        together = crl_bundle(lists)
-        crls = read_crls(together, subject="pki")
-        known = [found for text in authorities if text for found in read_certificates(text, subject="pki")]
-    except Rejected:
-        return ""
-    begins = max((crl.last_update_utc for crl in crls), default=None)
-    if begins is None or any(fault.rule in _ABSENT for fault in crl_faults(crls, known, now=begins)):
-        return ""
-    return together

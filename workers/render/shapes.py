@@ -250,7 +250,7 @@ def shape(content: Object) -> Shape:
     Raises:
         ValueError: it hasn't; with what and where.
     """
-    shaped = msgspec.convert(content, Shape)
+    shaped: Shape = msgspec.convert(content, Shape)
     annotations = shaped.metadata.annotations
     if shaped.metadata.labels.get(MANAGED_BY) != MANAGER:
         raise ValueError(f"label {MANAGED_BY} isn't {MANAGER}: nobody would prune or observe it")
@@ -258,4 +258,4 @@ def shape(content: Object) -> Shape:
         raise ValueError(f"annotation {SOURCE} is missing")
     if annotations.get(DIGEST) != (own := digest(content)):
         raise ValueError(f"annotation {DIGEST} is {annotations.get(DIGEST)}, its content's is {own}")
-    return shaped  # type: ignore[no-any-return]
+    return shaped
