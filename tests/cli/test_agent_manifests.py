@@ -1,4 +1,6 @@
-"""The CA agent's manifests: what `cluster add` writes, what the agent is told, and what it may do, agree."""
+"""The CA agent's manifests: what `cluster add` writes, what `deploy/ca-agent/` has, and what the agent is told and may
+do, agree.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,17 @@ from syncer.agent.names import AGENT, OWN_SECRET
 from syncer.agent.settings import read_settings
 from syncer.settings import Api
 from tests.cli.calls import done, files_in
+from tests.house.code import ROOT
 from tests.meshes import mesh
-from workers.cli.delivery.agent import agent_files
+from workers.cli.delivery.agent import agent_base, agent_files
+from workers.cli.delivery.agent_pods import agent_pod_manifests
 from workers.cli.delivery.agent_rights import agent_rights
+from workers.cli.delivery.syncer_pods import pod_manifests
 from workers.documents.kinds import Cluster, ClusterSpec, NameAndLabels
 from workers.documents.trust import ClusterTrust
 
-GOLDEN = Path(__file__).parent / "golden" / "ca-agent"
+BASE = ROOT / "deploy" / "ca-agent"
+README = Path(__file__).parent / "golden" / "ca-agent" / "README.md"
 FOLDER = "delivery/clusters/west/ca-agent"
 
 
@@ -45,12 +51,43 @@ def of_kind(kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.golden
-def test_the_manifests_are_as_they_were_reviewed(golden: bool) -> None:
+def test_the_base_of_kustomize_is_written_by_the_same_functions(golden: bool) -> None:
     if golden:
-        GOLDEN.mkdir(parents=True, exist_ok=True)
-        for name, data in written().items():
-            (GOLDEN / name).write_bytes(data)
-    assert written() == {path.name: path.read_bytes() for path in GOLDEN.iterdir()}
+        BASE.mkdir(parents=True, exist_ok=True)
+        for name, data in agent_base().items():
+            (BASE / name).write_bytes(data)
+    assert agent_base() == {path.name: path.read_bytes() for path in BASE.glob("*.yaml")}
+
+
+def test_a_cluster_gets_what_the_base_has_and_its_own_settings() -> None:
+    own = {name: data for name, data in written().items() if name.endswith(".yaml")}
+    base = {name: data for name, data in agent_base().items() if name != "kustomization.yaml"}
+    assert base | {"settings.yaml": b""} == own | {"settings.yaml": b""}
+    told, of_all = (yaml.safe_load(files["settings.yaml"])["data"] for files in (own, base))
+    assert of_all.items() <= told.items()
+    assert {"PEERMESH_MESH", "PEERMESH_CLUSTER", "PEERMESH_TRUST_DOMAIN"} == told.keys() - of_all.keys()
+
+
+@pytest.mark.golden
+def test_the_readme_is_as_it_was_reviewed(golden: bool) -> None:
+    if golden:
+        README.write_bytes(written()["README.md"])
+    assert written()["README.md"] == README.read_bytes()
+
+
+def test_syncer_and_agent_run_alike_but_for_what_is_their_own() -> None:
+    """A pod of either kind is built of the same lines, so what is said of one of them once holds for both."""
+    pods = [
+        one["spec"]["template"]["spec"]
+        for data in (agent_pod_manifests(), pod_manifests())
+        for one in yaml.safe_load_all(data)
+        if one["kind"] == "Deployment"
+    ]
+    agent, syncer = ({**pod, "containers": None, "serviceAccountName": None} for pod in pods)
+    assert {"topologySpreadConstraints"} == syncer.keys() - agent.keys()
+    assert agent == {key: value for key, value in syncer.items() if key in agent}
+    mine, its = (pod["containers"][0] for pod in pods)
+    assert {"command", "env", "envFrom", "name", "resources"} == {key for key in its if mine[key] != its[key]}
 
 
 def test_only_a_cluster_that_asks_for_its_certificates_gets_an_agent() -> None:

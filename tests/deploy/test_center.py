@@ -16,8 +16,8 @@ from tests.deploy.manifests import CENTER, DEPLOY, documents, of_kind, workloads
 from tests.house.prose import read
 from workers import settings
 from workers.app import HARD_LIMIT
+from workers.cli.delivery.edge_pods import IMAGE
 from workers.cli.delivery.redis import redis_files
-from workers.cli.delivery.syncer_pods import IMAGE
 from workers.settings import read_settings
 
 KUSTOMIZATION = yaml.safe_load(read(CENTER / "kustomization.yaml"))

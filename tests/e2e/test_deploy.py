@@ -20,8 +20,11 @@ from tests.cli.conftest import as_person
 from tests.deploy.manifests import CENTER, DEPLOY
 from tests.e2e import build, flux
 from tests.e2e.kubernetes import Cluster, clusters, install_crds, wait_for_crds
+from workers.settings import read_settings
 
 NAMESPACES = ("istio-eastwest", "istio-system", "argocd", "monitoring", "peermesh-imports")
+EDGE = ("syncer", "ca-agent")
+"""Bases of what runs in the clusters; the second lies in a namespace of the first."""
 _ARGO = ("application", "applicationset", "appproject")
 _CERT_MANAGER = ("certificates", "issuers")
 _PROMETHEUS = ("podmonitors", "prometheusrules")
@@ -116,8 +119,31 @@ def test_the_overlay_of_the_readme_adds_what_it_says(site: Cluster, tmp_path: Pa
     assert {users[0]} == {name for kind, name in named if kind == "Secret"}
 
 
-def test_the_syncer_is_taken(site: Cluster) -> None:
-    taken(site, kustomized(DEPLOY / "syncer"))
+def test_the_patch_of_the_readme_gives_the_signer_a_token_in_place_of_a_key(site: Cluster, tmp_path: Path) -> None:
+    path, text = overlay(tmp_path) / "kustomization.yaml", (CENTER / "README.md").read_text()
+    patch = re.search(r"```yaml\n# kustomization.yaml, beside.*?\n(.*?)```", text, re.DOTALL)
+    assert patch
+    path.write_text(path.read_text() + patch[1].replace("sha256:…", f"sha256:{'0' * 64}"))
+    named = {(one["kind"], one["metadata"]["name"]): one for one in taken(site, kustomized(tmp_path))}
+    pod = named["Deployment", "peermesh-signer"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    told = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    read = read_settings({**told, "PEERMESH_REPO": "x", "PEERMESH_BROKER_URL": "redis://x"})
+    place = read.signer_place
+    assert ("pkcs11", "mesh", "root-2026") == (read.signer, place.token, place.label)
+    mounts = {one["name"]: Path(one["mountPath"]) for one in container["volumeMounts"]}
+    (files,) = (one["secret"]["items"] for one in pod["volumes"] if one["name"] == "key")
+    assert {place.issuers, place.pin} == {mounts["key"] / one["path"] for one in files}
+    assert place.module is not None
+    assert mounts["module"] == place.module.parent
+    metadata = {"name": "signer", "namespace": "peermesh-center"}
+    pods = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+    site.apply(json.dumps(pods), "--dry-run=server", "--validate=strict")
+
+
+def test_what_runs_in_clusters_is_taken(site: Cluster) -> None:
+    for base in EDGE:
+        taken(site, kustomized(DEPLOY / base))
 
 
 def test_rules_and_monitors_are_taken_by_an_api_server_with_the_prometheus_operator(site: Cluster) -> None:
@@ -127,7 +153,10 @@ def test_rules_and_monitors_are_taken_by_an_api_server_with_the_prometheus_opera
 
 def test_every_pod_passes_the_restricted_standard(site: Cluster, tmp_path: Path) -> None:
     folder = overlay(tmp_path)
-    every = [*taken(site, kustomized(folder)), *taken(site, kustomized(DEPLOY / "syncer"))]
+    every = [
+        *taken(site, kustomized(folder)),
+        *(one for base in EDGE for one in taken(site, kustomized(DEPLOY / base))),
+    ]
     pods = {one["metadata"]["name"]: one for one in every if one["kind"] in {"Deployment", "StatefulSet"}}
     for name, one in pods.items():
         namespace = one["metadata"]["namespace"]
@@ -140,7 +169,7 @@ def test_every_pod_passes_the_restricted_standard(site: Cluster, tmp_path: Path)
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
         site.apply(json.dumps(pod), "--dry-run=server", "--validate=strict")
     centre = {"peermesh-receive", "peermesh-worker", "peermesh-webhook", "peermesh-signer", "peermesh-redis"}
-    assert {*centre, "peermesh-syncer"} == set(pods)
+    assert {*centre, "peermesh-syncer", "peermesh-ca-agent"} == set(pods)
 
 
 def test_a_pod_that_may_write_its_root_as_root_is_refused_there(site: Cluster) -> None:
@@ -164,7 +193,7 @@ def test_all_that_init_and_cluster_add_write_is_taken(
     for name in ("west", "east"):
         done(
             *("cluster", "add", name, "--repo", mesh, "--remote", "https://git.example/mesh.git"),
-            *("--network", name, "--trust-domain", f"{name}.acme.example"),
+            *("--network", name, "--trust-domain", f"{name}.acme.example", "--trust"),
         )
     manifests = [path for path in sorted((mesh / "delivery").rglob("*.yaml")) if path.name != "kustomization.yaml"]
     # Namespaces first, as people are told to.

@@ -1,4 +1,5 @@
-"""The CA agent of a cluster whose certificates are managed: `delivery/clusters/<cluster>/ca-agent/`.
+"""The CA agent of a cluster whose certificates are managed: `delivery/clusters/<cluster>/ca-agent/`, and
+`deploy/ca-agent/`, which has the same.
 
 Pure: documents in, files out.
 """
@@ -15,7 +16,7 @@ from syncer.cluster.resources import ISTIO_SYSTEM
 from syncer.settings import CLUSTER, ISTIO_NAMESPACE, LISTEN, MESH
 from workers.cli.delivery.agent_pods import agent_pod_manifests
 from workers.cli.delivery.agent_rights import ACCOUNT, agent_rights_manifests
-from workers.cli.delivery.syncer_pods import PORT
+from workers.cli.delivery.edge_pods import PORT
 from workers.documents.kinds import Cluster, Mesh
 from workers.documents.writing import dump
 
@@ -62,6 +63,13 @@ Where Istio's control plane isn't in `$istio`, change `rights.yaml`, and set `$i
 Where istiod made its own root and shall go on with it for a while, give the agent the right to `get` Secret
 `$self_signed` and set `$adopt` to `yes`; when it has written `$cacerts`, restart istiod.
 """)
+_KUSTOMIZATION: Final = """\
+# The CA agent of one cluster, beside its syncer. Say in an overlay which one it is: README.md.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+sortOptions: {order: fifo}      # the policy before the Deployment that it holds for
+resources:
+"""
 
 
 def agent_files(mesh: Mesh, cluster: Cluster) -> Mapping[str, bytes]:
@@ -73,15 +81,25 @@ def agent_files(mesh: Mesh, cluster: Cluster) -> Mapping[str, bytes]:
         MESH.name: mesh.metadata.name,
         CLUSTER.name: cluster.name,
         TRUST_DOMAIN.name: cluster.spec.trust_domain,
-        LISTEN.name: f"0.0.0.0:{PORT}",
     }
-    told = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": ACCOUNT.metadata(AGENT_NAMESPACE), "data": environment}
     folder = f"delivery/clusters/{cluster.name}/ca-agent"
+    files = {"README.md": _readme(cluster.name).encode(), **_manifests(environment)}
+    return {f"{folder}/{name}": data for name, data in files.items()}
+
+
+def agent_base() -> Mapping[str, bytes]:
+    """The same manifests for a cluster that isn't known yet, as a base of Kustomize: by the name of the file."""
+    files = _manifests({})
+    return files | {"kustomization.yaml": (_KUSTOMIZATION + "".join(f"  - {name}\n" for name in files)).encode()}
+
+
+def _manifests(environment: Mapping[str, str]) -> dict[str, bytes]:
+    told = {**environment, LISTEN.name: f"0.0.0.0:{PORT}"}
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": ACCOUNT.metadata(AGENT_NAMESPACE), "data": told}
     return {
-        f"{folder}/README.md": _readme(cluster.name).encode(),
-        f"{folder}/agent.yaml": agent_pod_manifests(),
-        f"{folder}/rights.yaml": agent_rights_manifests(),
-        f"{folder}/settings.yaml": dump([told]),
+        "rights.yaml": agent_rights_manifests(),
+        "settings.yaml": dump([settings]),
+        "agent.yaml": agent_pod_manifests(),
     }
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from syncer import settings
 from syncer.rounds import Probing
-from workers.cli.delivery.syncer_pods import CA_FOLDER, PORT, pod_manifests
+from workers.cli.delivery.edge_pods import CA_FOLDER, PORT
+from workers.cli.delivery.syncer_pods import pod_manifests
 from workers.cli.delivery.syncer_rights import KEY_SECRET, LABELS, SYNCER, SYNCER_NAMESPACE, rights_manifests
 from workers.documents.kinds import Cluster, Mesh
 from workers.documents.paths import IMPORTS_NAMESPACE
