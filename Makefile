@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= error::DeprecationWarning:workers,error::DeprecationWar
 
 .PHONY: help
 help: ## what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 # The environment is made again only when the lock or the project's metadata change.
 .venv/installed: requirements.lock pyproject.toml
@@ -60,5 +60,5 @@ golden: .venv/installed ## write the golden files anew; review them as a diff
 lock: ## requirements.lock from pyproject.toml, and what of it the image needs; needs uv
 	uv pip compile pyproject.toml --extra center --extra demo --extra dev --python-version 3.11 --universal \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
-	uv pip compile pyproject.toml --extra center --constraint requirements.lock --python-version 3.11 --universal \
+	uv pip compile pyproject.toml --extra center --extra pkcs11 --constraint requirements.lock --python-version 3.11 --universal \
 	  --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o deploy/requirements.lock

@@ -71,7 +71,8 @@ def test_nothing_is_installed_without_hashes_but_our_own_wheel():
 def test_its_lock_is_a_part_of_the_projects_lock_without_tools_of_development():
     mine, all_of_it = (requirements(path) for path in (FOLDER / "requirements.lock", ROOT / "requirements.lock"))
     assert {} == {name: text for name, text in mine.items() if all_of_it.get(name) != text}
-    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["center"]]
+    extras = PROJECT["optional-dependencies"]
+    asked = [*PROJECT["dependencies"], *extras["center"], *extras["pkcs11"]]
     assert set() == {name_of(one) for one in asked} - mine.keys()
     tools = {name_of(one) for one in PROJECT["optional-dependencies"]["dev"]}
     assert set() == tools & mine.keys() - {name_of(one) for one in asked}
