@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,28 @@ from typing import Any
 
 import pytest
 
-from workers.cli.doctor.forges import look_at_git
+from tests import meshes
+from tests.house.code import ROOT
+from workers.cli.doctor.forges import has_trust, look_at_git, owners_in
 from workers.doctor import Finding, NotSeen, examine, git_server
 from workers.doctor.forge import CHECKS, ForgeSeen, Protection, Robot
 from workers.doctor.git_server import GitServerSeen
-from workers.doctor.owners import owners_by_expression, owners_by_pattern
+from workers.doctor.owners import (
+    EXPORTS,
+    GITEA_PLACES,
+    MESH,
+    PLACES,
+    TRUST,
+    Guarded,
+    owners_by_expression,
+    owners_by_pattern,
+    unguarded,
+)
 from workers.documents.kinds import Approval
-from workers.tree import FilesInMemory
+from workers.documents.trust import MeshTrust
+from workers.tree import FilesInMemory, Tree
 
+TREE = Tree(mesh=meshes.mesh(), clusters={})
 API = "https://git.example/api/v1/repos/acme/mesh"
 MAIN = Protection(
     rule="main",
@@ -29,7 +44,7 @@ MAIN = Protection(
     current=True,
     checks=("peermesh / check",),
 )
-OWNERS = "mesh/.* @acme/platform\nfacts/exports/.* @acme/platform\nfacts/exports/shop/.* @acme/shop\n"
+OWNERS = "mesh/.* @acme/platform\nfacts/exports/.* @acme/platform\nfacts/exports/shop/.* @acme/shop\npki/.* @acme/ca\n"
 SEEN = ForgeSeen(
     api=API,
     approval=Approval(),
@@ -37,6 +52,7 @@ SEEN = ForgeSeen(
     branches=("main",),
     robot=Robot(name="robot", permission="write", admin=False),
     owners=("CODEOWNERS", OWNERS),
+    trust=True,
     clock=0.0,
 )
 
@@ -118,11 +134,25 @@ def test_a_forge_as_it_should_be_has_a_line_for_everything_and_nothing_to_mend()
             "Put your own teams into CODEOWNERS.",
         ),
         (
-            replace(SEEN, owners=("CODEOWNERS", "/mesh/ @acme/platform\nfacts/exports/.* @acme/platform\n")),
+            replace(SEEN, owners=("CODEOWNERS", OWNERS.replace("mesh/.*", "/mesh/"))),
             "wrong",
             "code owners",
-            "CODEOWNERS names nobody for mesh/.* (this forge reads regular expressions)",
-            "  mesh/.*            @team",
+            "CODEOWNERS names nobody for mesh/ (this forge reads regular expressions): what people want",
+            "\n  mesh/.* @team",
+        ),
+        (
+            replace(SEEN, owners=("CODEOWNERS", OWNERS.replace("mesh/.*", r"mesh/mesh\.yaml"))),
+            "wrong",
+            "code owners",
+            "CODEOWNERS names nobody for mesh/ ",
+            "\n  mesh/.* @team",
+        ),
+        (
+            replace(SEEN, owners=("CODEOWNERS", OWNERS.replace("pki/.*", "pki/roots/.*"))),
+            "wrong",
+            "code owners",
+            "CODEOWNERS names nobody for pki/ (this forge reads regular expressions): a request that is merged",
+            f"\n  {TRUST.expression} @team",
         ),
     ],
 )
@@ -133,6 +163,42 @@ def test_what_is_wrong_is_said_with_what_mends_it_and_nothing_else_is(
     assert (status, subject) == (found.status, found.subject)
     assert what in found.what
     assert remedy in found.remedy
+
+
+def test_who_looks_after_no_certificates_needs_nobody_for_them():
+    without = replace(SEEN, owners=("CODEOWNERS", OWNERS.replace("pki/.*", "#")), trust=False)
+    assert {"ok"} == {finding.status for finding in findings(without)}
+
+
+@pytest.mark.parametrize(
+    ("readings", "line", "also"),
+    [
+        pytest.param(owners_by_pattern, "{0.pattern} @a\n{0.free}", "pki/ceremony.yaml", id="as GitHub reads it"),
+        pytest.param(owners_by_expression, "{0.expression} @a", "", id="as Gitea reads it"),
+    ],
+)
+@pytest.mark.parametrize("each", [MESH, EXPORTS, TRUST], ids=lambda each: each.what)
+def test_the_line_that_mends_it_guards_all_of_it_and_no_certificate(readings, line: str, also: str, each: Guarded):
+    text = line.format(each)
+    assert each not in unguarded(text, readings, trust=True)
+    assert () == readings(text, "pki/intermediates/west.yaml")
+    assert () == readings(text, "clusters/west/ca/cacerts.yaml")
+    assert also == "" or each is not TRUST or readings(text, also)
+
+
+def test_whatever_the_template_has_is_guarded_once_teams_are_put_in():
+    text = (ROOT / "repo-template" / "CODEOWNERS").read_text()
+    assert () == unguarded(text, owners_by_pattern, trust=True)
+    written = text[text.index("# Gitea and Forgejo") :]
+    expressions = "\n".join(f"{one} @a" for one in re.findall("`([^`]+)`", written))
+    assert () == unguarded(expressions, owners_by_expression, trust=True)
+
+
+def test_trust_counts_as_soon_as_it_is_ordered_or_something_of_it_is_there():
+    plain, ordered = (Tree(mesh=meshes.mesh(trust=trust), clusters={}) for trust in (None, MeshTrust(root="a")))
+    nothing, something = FilesInMemory({"mesh/mesh.yaml": b""}), FilesInMemory({"pki/roots/a.yaml": b""})
+    seen = [has_trust(tree, files) for tree in (plain, ordered) for files in (nothing, something)]
+    assert [False, True, True, True] == seen
 
 
 def test_what_the_robots_own_token_may_not_see_is_unknown():
@@ -194,7 +260,7 @@ def test_expressions_are_read_as_gitea_does(text: str, path: str, owners: tuple[
 
 
 def looked(folder: str, owners: str = "/mesh/ @a\n/facts/exports/ @a\n") -> dict[str, Finding]:
-    seen = look_at_git(FilesInMemory({"CODEOWNERS": owners.encode()}), folder)
+    seen = look_at_git(TREE, FilesInMemory({"CODEOWNERS": owners.encode()}), folder)
     return {finding.subject: finding for finding in examine("forge git", git_server.CHECKS, seen).findings}
 
 
@@ -229,14 +295,16 @@ def test_a_hook_decides_on_what_it_does_not_say(bare: Path):
 
 
 def test_of_a_server_elsewhere_little_is_known_and_it_is_not_tried():
-    seen = GitServerSeen(repo="ssh://git@git.example/mesh.git", config=None, hooks=frozenset(), owners=None, clock=None)
+    seen = GitServerSeen(
+        repo="ssh://git@git.example/mesh.git", config=None, hooks=frozenset(), owners=None, trust=True, clock=None
+    )
     (found,) = examine("forge git", git_server.CHECKS, seen).findings
     assert ("unknown", "protection") == (found.status, found.subject)
     assert "trying would change something" in found.what
 
 
 def test_a_password_in_the_address_is_not_shown():
-    seen = look_at_git(FilesInMemory({}), "http://ann:hunter2@127.0.0.1:9/mesh.git")
+    seen = look_at_git(TREE, FilesInMemory({}), "http://ann:hunter2@127.0.0.1:9/mesh.git")
     assert "http://127.0.0.1:9/mesh.git" == seen.repo
     assert isinstance(seen.clock, NotSeen)
 
@@ -246,3 +314,22 @@ def test_code_owners_of_a_plain_server_are_whom_to_ask():
         "warning" == looked("ssh://git.example/mesh.git", "/mesh/ @your-organisation/platform\n")["code owners"].status
     )
     assert "warning" == looked("ssh://git.example/mesh.git", "/mesh/ @a\n")["code owners"].status
+
+
+def test_who_looks_after_certificates_is_asked_for_their_owners_on_a_plain_server_too():
+    text = "/mesh/ @a\n/facts/exports/ @a\n/pki/roots/ @a\n"
+    files = FilesInMemory({".github/CODEOWNERS": text.encode(), "pki/roots/a.yaml": b""})
+    seen = look_at_git(TREE, files, "ssh://git.example/mesh.git")
+    found = {one.subject: one for one in examine("forge git", git_server.CHECKS, seen).findings}["code owners"]
+    assert "warning" == found.status
+    assert found.what.startswith(".github/CODEOWNERS names nobody for pki/: a request that is merged there is signed")
+    lines = [line.removeprefix("  ") for line in found.remedy.splitlines()[1:]]
+    assert () == unguarded("\n".join([text, *lines]), owners_by_pattern, trust=True)
+
+
+def test_the_file_counts_that_the_forge_reads():
+    """Gitea has another order than GitHub and doesn't know its folder."""
+    both = {".github/CODEOWNERS": b"* @hub\n", ".gitea/CODEOWNERS": b".* @tea\n", "docs/CODEOWNERS": b".* @docs\n"}
+    assert ("docs/CODEOWNERS", ".* @docs\n") == owners_in(FilesInMemory(both), GITEA_PLACES)
+    assert (".github/CODEOWNERS", "* @hub\n") == owners_in(FilesInMemory(both), PLACES)
+    assert None is owners_in(FilesInMemory({".github/CODEOWNERS": b"* @hub\n"}), GITEA_PLACES)

@@ -4,10 +4,11 @@ printed mend it, as they stand.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,35 @@ class Site:
 
     def protect(self, **rules: object) -> None:
         self.forge.done("admin", "POST", f"/repos/{self.repository}/branch_protections", {**GOOD, **rules})
+
+    def owners(self, text: str) -> None:
+        """CODEOWNERS, on main and in the checkout."""
+        (self.folder / "mesh" / "CODEOWNERS").write_text(text)
+        self.put({"CODEOWNERS": text}, branch="main")
+
+    def put(self, files: Mapping[str, str], *, branch: str) -> None:
+        """One commit, on `main` or on a new branch that begins there."""
+        there = self.forge.done("admin", "GET", f"/repos/{self.repository}/contents")
+        known = {one["path"]: one["sha"] for one in there}
+        changes = [
+            {
+                "path": path,
+                "content": base64.b64encode(text.encode()).decode(),
+                **({"operation": "update", "sha": known[path]} if path in known else {"operation": "create"}),
+            }
+            for path, text in files.items()
+        ]
+        body = {"branch": "main", "message": "x", "files": changes}
+        body |= {} if branch == "main" else {"new_branch": branch}
+        self.forge.done("admin", "POST", f"/repos/{self.repository}/contents", body)
+
+    def asked(self, path: str) -> list[str]:
+        """Whom the forge asks for a review of a pull request that changes one file."""
+        branch = f"peermesh/{path.replace('/', '-')}"
+        self.put({path: "x: 1\n"}, branch=branch)
+        body = {"head": branch, "base": "main", "title": path}
+        opened = self.forge.done("robot", "POST", f"/repos/{self.repository}/pulls", body)
+        return sorted(one["login"] for one in opened["requested_reviewers"] or ())
 
     def findings(self, user: str, robot: str = "robot") -> list[dict[str, str]]:
         token = self.folder / user
@@ -132,6 +162,21 @@ def test_a_rule_for_all_branches_stops_the_robot_and_is_seen(site: Site):
 def test_the_robots_own_token_sees_no_rules_and_nothing_is_called_wrong_for_it(site: Site):
     site.protect()
     assert {"unknown"} == {status for status, _ in site.trouble("robot")}
+
+
+def test_code_owners_of_what_is_signed_are_missed_and_asked_once_the_printed_line_is_there(site: Site):
+    (site.folder / "mesh" / "pki" / "roots").mkdir(parents=True)
+    (site.folder / "mesh" / "pki" / "roots" / "a.yaml").write_text("")
+    assert [] == site.asked("pki/requests/east.yaml")
+    (missing,) = (one for one in site.findings("admin") if one["subject"] == "code owners")
+    assert ("wrong", "CODEOWNERS names nobody for pki/ ") == (missing["status"], missing["what"][:33])
+    site.owners(OWNERS.decode() + missing["remedy"].splitlines()[-1].strip().replace("@team", "@bob") + "\n")
+    site.protect()
+    assert [] == site.trouble()
+    guarded = ("pki/requests/west.yaml", "pki/roots/b.yaml", "pki/trust.yaml", "pki/sealing/west.yaml")
+    assert {path: ["bob"] for path in guarded} == {path: site.asked(path) for path in guarded}
+    assert [] == site.asked("pki/intermediates/west.yaml")
+    assert ["alice"] == site.asked("mesh/clusters/west.yaml")
 
 
 def test_who_administers_the_forge_is_no_robot(site: Site):

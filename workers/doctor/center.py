@@ -167,7 +167,8 @@ def users(seen: CenterSeen, redis: RedisSeen) -> Iterator[Finding]:
         return
     default = redis.accounts.get("default")
     if default is not None and default.on:
-        yield wrong("user default is on: who reaches it may do everything", "$ redis-cli ACL SETUSER default off")
+        remedy = "$ redis-cli ACL SETUSER default off\nOnly once every process has its own user."
+        yield wrong("user default is on: who reaches it may do everything", remedy)
     good = 0
     for name, wanted in sorted(redis.wanted.items()):
         problem = _account(name, wanted, redis.accounts.get(name))

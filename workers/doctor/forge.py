@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from workers.doctor import Finding, NotSeen, ok, unknown, warning, wrong
 from workers.doctor.clock import skewed
-from workers.doctor.owners import owners_by_expression, placeholders
+from workers.doctor.owners import owners_by_expression, placeholders, unguarded
 from workers.documents.kinds import Approval
 from workers.documents.paths import MESH, RENDER_BRANCH
 
@@ -65,7 +65,8 @@ class Robot:
 class ForgeSeen:
     """What was seen. `robot`: None if nobody said who it is; `owners`: path and text of the file, None: there is none.
 
-    `branches`: all but the robot's own; `api`: `https://forge/api/v1/repos/owner/name`, for remedies.
+    `trust`: certificates are looked after. `branches`: all but the robot's own; `api`: for remedies,
+    `https://forge/api/v1/repos/owner/name`.
     """
 
     api: str
@@ -74,6 +75,7 @@ class ForgeSeen:
     branches: tuple[str, ...] | NotSeen
     robot: Robot | None
     owners: tuple[str, str] | NotSeen | None
+    trust: bool
     clock: float | NotSeen
 
     def rule(self, branch: str) -> Protection | None:
@@ -237,14 +239,12 @@ def owners(seen: ForgeSeen) -> Iterator[Finding]:
     left = placeholders(text)
     if left:
         yield wrong(f"{path} still has {', '.join(left)}: nobody is asked", f"Put your own teams into {path}.")
-    samples = {MESH: "mesh/.*", "facts/exports/shop/west/cart.yaml": "facts/exports/.*"}
-    missing = [pattern for sample, pattern in samples.items() if not owners_by_expression(text, sample)]
-    if missing:
-        lines = "\n".join(f"  {pattern:<18} @team" for pattern in missing)
-        what = f"{path} names nobody for {' and '.join(missing)} (this forge reads regular expressions)"
-        yield wrong(what, f"Add to {path}, with your own teams:\n{lines}")
+    missing = unguarded(text, owners_by_expression, trust=seen.trust)
+    for each in missing:
+        what = f"{path} names nobody for {each.what} (this forge reads regular expressions): {each.why}"
+        yield wrong(what, f"Add to {path}, with a team of yours:\n  {each.expression} @team")
     if not left and not missing:
-        yield ok(f"{path} names who reviews mesh/ and facts/exports/")
+        yield ok(f"{path} names who reviews mesh/ and facts/exports/{' and pki/' if seen.trust else ''}")
 
 
 def clock(seen: ForgeSeen) -> Iterator[Finding]:

@@ -11,18 +11,21 @@ from typing import Final
 
 from workers.doctor import Finding, NotSeen, ok, unknown, warning, wrong
 from workers.doctor.clock import skewed
-from workers.doctor.owners import owners_by_pattern, placeholders
-from workers.documents.paths import MESH
+from workers.doctor.owners import owners_by_pattern, placeholders, unguarded
 
 
 @dataclass(frozen=True, kw_only=True)
 class GitServerSeen:
-    """`config` (None elsewhere) and `hooks` of a bare repository that lies here; `clock`: None if nobody tells it."""
+    """`config` (None elsewhere) and `hooks` of a bare repository that lies here; `clock`: None if nobody tells it.
+
+    `trust`: certificates are looked after.
+    """
 
     repo: str
     config: Mapping[str, str] | None
     hooks: frozenset[str]
     owners: tuple[str, str] | None
+    trust: bool
     clock: float | NotSeen | None
 
 
@@ -85,14 +88,14 @@ def owners(seen: GitServerSeen) -> Iterator[Finding]:
     if left := placeholders(text):
         yield warning(f"{path} still has {', '.join(left)}", f"Put your own teams into {path}.")
         return
-    missing = [folder for folder, sample in _SAMPLES.items() if not owners_by_pattern(text, sample)]
-    if missing:
-        yield warning(f"{path} names nobody for {' and '.join(missing)}", f"Add lines for them to {path}.")
-    else:
-        yield ok(f"{path} names who reviews mesh/ and facts/exports/; `peermesh approve` doesn't ask for it")
-
-
-_SAMPLES: Final = {"/mesh/": MESH, "/facts/exports/": "facts/exports/shop/west/cart.yaml"}
+    missing = unguarded(text, owners_by_pattern, trust=seen.trust)
+    for each in missing:
+        what = f"{path} names nobody for {each.what}: {each.why}"
+        free = f"\n  {each.free}" if each.free else ""
+        yield warning(what, f"Add to {path}, with a team of yours:\n  {each.pattern} @team{free}")
+    if not missing:
+        named = f"mesh/ and facts/exports/{' and pki/' if seen.trust else ''}"
+        yield ok(f"{path} names who reviews {named}; `peermesh approve` doesn't ask for it")
 
 
 def clock(seen: GitServerSeen) -> Iterator[Finding]:

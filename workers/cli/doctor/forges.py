@@ -4,7 +4,7 @@ configuration. Changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -15,20 +15,21 @@ from workers.cli.doctor.http_clock import ask_time
 from workers.doctor import NotSeen
 from workers.doctor.forge import ForgeSeen, Protection, Robot
 from workers.doctor.git_server import GitServerSeen
-from workers.doctor.owners import PLACES
-from workers.documents.kinds import Approval
+from workers.doctor.owners import GITEA_PLACES, PLACES
+from workers.documents.paths import PKI
 from workers.forge.rest import HttpRest, Rest, pages, refused
 from workers.git.address import Address
 from workers.git.command import git
-from workers.tree import Files
+from workers.tree import Files, Tree
 
 OURS: Final = "peermesh/"
 _SECONDS: Final = 10.0
 _T = TypeVar("_T")
 
 
-def look_at_forge(files: Files, approval: Approval, *, token_file: Path | None, robot: str) -> ForgeSeen:
-    """What is judged of the forge that `approval.forge` names, with an administrator's token."""
+def look_at_forge(tree: Tree, files: Files, *, token_file: Path | None, robot: str) -> ForgeSeen:
+    """What is judged of the forge that the mesh names, with an administrator's token."""
+    approval = tree.mesh.spec.approval
     forge = approval.forge
     api, path = f"{forge.url.rstrip('/')}/api/v1", f"/repos/{quote(forge.repository)}"
     rest = HttpRest(api, lambda: _credentials(token_file))
@@ -38,7 +39,8 @@ def look_at_forge(files: Files, approval: Approval, *, token_file: Path | None, 
         rules=_seen(lambda: tuple(map(_protection, _asked(rest, f"{path}/branch_protections")))),
         branches=_seen(lambda: _branches(rest, path)),
         robot=_robot(rest, path, robot) if robot else None,
-        owners=_owners(files),
+        owners=owners_in(files, GITEA_PLACES),
+        trust=has_trust(tree, files),
         clock=ask_time(forge.url),
     )
 
@@ -109,15 +111,21 @@ def _robot(rest: Rest, path: str, name: str) -> Robot:
     )
 
 
-def _owners(files: Files) -> tuple[str, str] | None:
-    path = next((place for place in PLACES if files.blob(place) is not None), None)
+def has_trust(tree: Tree, files: Files) -> bool:
+    """Whether people ordered something of trust, or something of it is there: `pki/` is signed and trusted then."""
+    return tree.mesh.spec.trust is not None or any(files.under(PKI))
+
+
+def owners_in(files: Files, places: Iterable[str]) -> tuple[str, str] | None:
+    """Path and text of the first file of these that is there."""
+    path = next((place for place in places if files.blob(place) is not None), None)
     return None if path is None else (path, files.read(path).decode(errors="replace"))
 
 
 # --- forge `git`
 
 
-def look_at_git(files: Files, remote: str) -> GitServerSeen:
+def look_at_git(tree: Tree, files: Files, remote: str) -> GitServerSeen:
     """What can be seen of the server behind `remote`, as `workers.git.opening.remote_of` gives it."""
     folder = Path(remote)
     here = "://" not in remote and _git(folder, "rev-parse", "--is-bare-repository") == "true"
@@ -125,7 +133,8 @@ def look_at_git(files: Files, remote: str) -> GitServerSeen:
         repo=_without_user(remote),
         config=_config(folder) if here else None,
         hooks=frozenset(_hooks(folder)) if here else frozenset(),
-        owners=_owners(files),
+        owners=owners_in(files, PLACES),
+        trust=has_trust(tree, files),
         clock=ask_time(_without_user(remote)) if remote.startswith(("http://", "https://")) else None,
     )
 

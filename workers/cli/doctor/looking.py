@@ -50,8 +50,8 @@ class Looking:
         approval = self._tree.mesh.spec.approval
         about = f"forge {approval.forge.type}"
         if approval.forge.type == "git":
-            return examine(about, git_server.CHECKS, look_at_git(self._files, remote_of(self._repo)))
-        seen = look_at_forge(self._files, approval, token_file=token_file, robot=robot)
+            return examine(about, git_server.CHECKS, look_at_git(self._tree, self._files, remote_of(self._repo)))
+        seen = look_at_forge(self._tree, self._files, token_file=token_file, robot=robot)
         return examine(f"{about} {approval.forge.url} {approval.forge.repository}", forge.CHECKS, seen)
 
     def center(self, metrics: Iterable[str]) -> Report:
