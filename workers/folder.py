@@ -1,6 +1,7 @@
 """A plain folder as a tree of files, and changes written into one.
 
-Knows what of a folder belongs to the tree: every regular file, but nothing of Git's own. Knows no documents.
+Knows what of a folder belongs to the tree: every regular file, but nothing of Git's own. Of documents it knows where
+the one lies that every mesh has.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from syncer.protocol.errors import Rejected
+from workers.documents.paths import MESH
 from workers.tree import Changes, FilesInMemory
 
 
@@ -23,6 +25,23 @@ def read_folder(folder: Path) -> FilesInMemory:
     if not folder.is_dir():
         raise Rejected("NoFolder", "no such folder", subject=str(folder))
     return FilesInMemory({path.relative_to(folder).as_posix(): path.read_bytes() for path in _files(folder)})
+
+
+def read_checkout(folder: Path) -> FilesInMemory:
+    """All files of a mesh repository; somebody's home, named by mistake, isn't read.
+
+    Raises:
+        Rejected: as `no_mesh` and `read_folder`.
+    """
+    if not (folder / MESH).is_file():
+        raise no_mesh(str(folder.resolve()))
+    return read_folder(folder)
+
+
+def no_mesh(where: str) -> Rejected:
+    """What is said of a place that is no mesh repository."""
+    what = f"this is no mesh repository, for {MESH} is missing"
+    return Rejected("NoMesh", what, subject=where, remedy="`--repo` names one, and `peermesh init` begins one.")
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -143,6 +143,13 @@ def test_what_is_wrong_with_where_keys_go_is_said_before_any_is_made(place, what
     assert "" == place.git("for-each-ref", "refs/heads/trust/")
 
 
+@pytest.mark.parametrize("option", ["--lifetime", "--online-lifetime"])
+def test_what_is_no_time_is_no_life_of_a_root(place, option):
+    said = init_root(place, "root-a", option, "soon")
+    assert (1, True) == (said.code, "'soon' isn't a time like 90d or 3653d" in said.stderr), said
+    assert not (keys(place) / "root-a.key").exists()
+
+
 @pytest.mark.skipif(not LIBRARY.exists(), reason="SoftHSM isn't installed")
 def test_a_key_in_a_token_signs_the_root_and_its_lists(place, tmp_path, monkeypatch):
     monkeypatch.setenv("SOFTHSM2_CONF", "")

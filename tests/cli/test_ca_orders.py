@@ -166,7 +166,7 @@ REFUSED = {
     "distrust without a reason": (["rollover", "start", "b", "--distrust-first"], "--compromised"),
     "no pause": (["rollover", "resume"], "nothing is paused"),
     "not excluded": (["include", "east"], "east isn't excluded"),
-    "a strange time": (["rollover", "start", "b", "--soak", "soon"], "a time like 30m, 24h or 90d"),
+    "a strange time": (["rollover", "start", "b", "--soak", "soon"], "a time like 30s, 2m, 24h or 90d"),
     "a strange serial": (["revoke", "a", "xyz"], "a serial number in hexadecimal digits"),
 }
 

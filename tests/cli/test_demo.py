@@ -28,11 +28,11 @@ CHAPTERS = (
 
 
 @contextmanager
-def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def demo(folder: Path, *arguments: str, **told: str) -> Iterator[subprocess.Popen[str]]:
     """The demo, its temporary files in a folder of its own; killed at the end if it still runs."""
     folder.mkdir()
     command = [sys.executable, "-m", "workers.cli", "demo", *arguments]
-    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(folder), "TMPDIR": str(folder)}
+    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(folder), "TMPDIR": str(folder)} | told
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as running:
@@ -96,9 +96,21 @@ def test_whoever_interrupts_it_is_left_with_no_process(short, number, code):
 
 
 def test_a_process_that_ends_ends_the_demo_and_is_named(short):
-    with demo(short / "d", "--redis-url", "http://nonsense") as running:
+    with demo(short / "d", PEERMESH_HEARTBEAT="never") as running:
         assert running.stdout is not None
         said = running.stdout.read()
     assert 1 == running.returncode
-    assert re.search(r"error: (worker|receive|syncer \w+) ended: .*PEERMESH", said)
+    assert re.search(r"error: syncer \w+ ended: .*PEERMESH_HEARTBEAT", said)
     assert [] == left(short)
+
+
+def test_without_the_redis_that_was_named_nothing_begins(short):
+    with demo(short / "d", "--redis-url", f"unix://{short}/none") as refused:
+        assert refused.stdout is not None
+        assert "Invalid value for '--redis-url'" in refused.stdout.read()
+    assert 1 == refused.wait()
+    with demo(short / "e", "--redis-url", f"redis+socket://{short}/none") as away:
+        assert away.stdout is not None
+        assert "error: Redis doesn't answer as it should" in away.stdout.read()
+    assert 1 == away.wait()
+    assert [] == [*(short / "d").iterdir(), *(short / "e").iterdir()]

@@ -15,7 +15,7 @@ from workers.cli.delivery.redis import USERS, with_password, with_users
 from workers.cli.rendered import FilesWith, valid_tree
 from workers.documents import paths
 from workers.documents.kinds import Cluster
-from workers.folder import read_folder, write_folder
+from workers.folder import read_checkout, write_folder
 
 
 def add_cluster(folder: Path, cluster: Cluster, *, remote: str, password: str = "") -> list[str]:
@@ -26,7 +26,7 @@ def add_cluster(folder: Path, cluster: Cluster, *, remote: str, password: str = 
     Raises:
         Rejected: the mesh isn't valid, or wouldn't be with it; the cluster is there already.
     """
-    files = read_folder(folder)
+    files = read_checkout(folder)
     valid_tree(files)
     path = paths.cluster_path(cluster.name)
     if files.blob(path) is not None:
@@ -48,7 +48,7 @@ def trust_key(folder: Path, name: str, key: str) -> str | None:
     Raises:
         Rejected: the mesh isn't valid, or wouldn't be with it; no such cluster; two keys are trusted.
     """
-    files = read_folder(folder)
+    files = read_checkout(folder)
     tree = valid_tree(files)
     path = paths.cluster_path(name)
     cluster = tree.clusters.get(name)

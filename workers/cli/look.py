@@ -88,10 +88,10 @@ def render(repo: str, exit_code: bool) -> int:
     Commit it with the change that it follows from.
     """
     from workers.cli.rendered import rendering_changes
-    from workers.folder import read_folder, write_folder
+    from workers.folder import read_checkout, write_folder
 
     with progress("rendering"):
-        changes = rendering_changes(read_folder(Path(repo)))
+        changes = rendering_changes(read_checkout(Path(repo)))
         write_folder(Path(repo), changes)
     for path, data in changes.items():
         say(f"{'removed' if data is None else 'wrote'} {path}")
@@ -102,8 +102,9 @@ def render(repo: str, exit_code: bool) -> int:
 
 @click.command(
     epilog="""\b
-Example:
-  peermesh diff --exit-code | less"""
+Examples:
+  peermesh diff | less -R
+  peermesh diff --exit-code > /dev/null   ends with 2 if `render` has something to do"""
 )
 @options.FOLDER
 @options.EXIT_CODE
@@ -111,10 +112,10 @@ def diff(repo: str, exit_code: bool) -> int:
     """Show what `render` would change, as a unified diff."""
     from workers.cli.proposal_text import show_diff_lines
     from workers.cli.rendered import diff_lines, rendering_changes
-    from workers.folder import read_folder
+    from workers.folder import read_checkout
 
     with progress("rendering"):
-        files = read_folder(Path(repo))
+        files = read_checkout(Path(repo))
         changes = rendering_changes(files)
     show_diff_lines(diff_lines(files, changes))
     return Exit.TO_DO if exit_code and changes else Exit.DONE
@@ -135,10 +136,10 @@ def check(repo: str, base: str | None, output: str) -> int:
     Documents are valid, clusters/ is their rendering, and nothing unsafe is in it.
     """
     from workers.check import check as problems_of
-    from workers.folder import read_folder
+    from workers.folder import read_checkout, read_folder
 
     with progress("checking"):
-        problems = problems_of(read_folder(Path(repo)), read_folder(Path(base)) if base else None)
+        problems = problems_of(read_checkout(Path(repo)), read_folder(Path(base)) if base else None)
     if output != "text":
         give([{"path": p.path, "line": p.line, "what": p.what, "remedy": p.remedy} for p in problems], output)
     for problem in problems if output == "text" else ():

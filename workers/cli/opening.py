@@ -11,23 +11,29 @@ from syncer.protocol.errors import PeermeshError, Rejected
 from syncer.protocol.observation import Observation, unpack
 from syncer.protocol.secret import Secret
 from workers.cli.screen import warn
+from workers.documents import paths
 from workers.documents.reading import Invalid
+from workers.folder import no_mesh
 from workers.git import GitRepository
-from workers.git.opening import identity, is_folder, open_repository
+from workers.git.opening import identity, is_folder, open_repository, remote_of
 from workers.inbox import RedisInbox
 from workers.outside import Remote
 from workers.status import Heard, OpenProposal, proposals_of
 from workers.tree import Files, Tree, read_tree
 
-_NOBODY: Final = ("peermesh", "peermesh@localhost.invalid")
+NOBODY: Final = ("peermesh", "peermesh@localhost.invalid")
 """Reading makes no commit."""
 
 
 @contextmanager
 def open_remote(repo: str) -> Iterator[Remote]:
-    """What stands on the remote now."""
-    with open_repository(repo, author=_NOBODY) as repository:
-        yield repository.fetch()
+    """What stands on the remote now.
+
+    Raises:
+        Rejected: no mesh is there.
+    """
+    with open_repository(repo, author=NOBODY) as repository:
+        yield fetched(repository, repo)
 
 
 @contextmanager
@@ -40,6 +46,18 @@ def as_person(repo: str) -> Iterator[GitRepository]:
     author = identity(Path(repo) if is_folder(repo) else None)
     with open_repository(repo, author=author) as repository:
         yield repository
+
+
+def fetched(repository: GitRepository, repo: str) -> Remote:
+    """What stands on the remote. Git finds a repository above any folder, and that may be one of something else.
+
+    Raises:
+        Rejected: no mesh is on its main.
+    """
+    remote = repository.fetch()
+    if remote.files.blob(paths.MESH) is None:
+        raise no_mesh(f"main of {remote_of(repo)}")
+    return remote
 
 
 def readable_tree(files: Files) -> Tree:

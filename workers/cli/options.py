@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
 _ELSEWHERE: Final = re.compile(r"[^/]+:")
 """A URL, or `git@host:path`."""
+_SCHEMES: Final = ("redis", "rediss", "redis+socket")
+"""As Celery takes them, and so the processes."""
 
 
 def _there(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -30,11 +33,32 @@ FOLDER: Final = click.option(
     type=click.Path(file_okay=False, exists=True),
     help="A checkout of the mesh repository.",
 )
+
+
+def of_redis(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """An address of Redis, or None. What is wrong is said without the address: there may be a password in it.
+
+    Raises:
+        click.BadParameter: it isn't one.
+    """
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if not good:
+        raise click.BadParameter("it isn't an address like redis://USER:PASSWORD@HOST:6379/0", context, option)
+    return value
+
+
 REDIS: Final = click.option(
     "--redis-url",
     envvar="PEERMESH_BROKER_URL",
     show_envvar=True,
     metavar="URL",
+    callback=of_redis,
     help="Adds what only Redis has: when clusters were last heard, and why something waits.",
 )
 PASSWORD_FILE: Final = click.option(

@@ -24,7 +24,7 @@ from workers.cli.delivery.redis import (
 )
 from workers.cli.rendered import valid_tree
 from workers.cli.screen import say
-from workers.folder import read_folder, write_folder
+from workers.folder import read_checkout, write_folder
 
 
 def new_password() -> Secret:
@@ -87,7 +87,7 @@ def finish_password(folder: Path, user: str) -> list[str]:
 
 def refresh_users(folder: Path) -> tuple[list[str], list[str]]:
     """Write what this version needs for every user of the mesh; the paths written, and the users without a password."""
-    users = [syncer_user(cluster) for cluster in valid_tree(read_folder(folder)).clusters]
+    users = [syncer_user(cluster) for cluster in valid_tree(read_checkout(folder)).clusters]
     changes = _changes(folder, lambda text: with_users(text, users))
     write_folder(folder, changes)
     text = (folder / USERS).read_text()
@@ -96,14 +96,14 @@ def refresh_users(folder: Path) -> tuple[list[str], list[str]]:
 
 def check_cluster(folder: Path, name: str) -> None:
     """Raises Rejected: the mesh has no such cluster."""
-    tree = valid_tree(read_folder(folder))
+    tree = valid_tree(read_checkout(folder))
     if name not in tree.clusters:
         known = ", ".join(tree.clusters) or "none yet"
         raise Rejected("UnknownCluster", "no such cluster", subject=name, remedy=f"There are: {known}.")
 
 
 def _changes(folder: Path, change: Callable[[str], str]) -> dict[str, bytes]:
-    files = read_folder(folder)
+    files = read_checkout(folder)
     before = files.read(USERS).decode() if files.blob(USERS) is not None else ""
     changes = {path: data for path, data in redis_files().items() if files.blob(path) is None}
     changed = change(before)

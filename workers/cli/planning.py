@@ -20,9 +20,10 @@ from syncer.protocol.errors import Rejected
 from syncer.protocol.observation import Observation
 from workers.cli.opening import open_remote
 from workers.documents.reading import Invalid
-from workers.folder import read_folder, write_folder
+from workers.folder import read_checkout, read_folder, write_folder
 from workers.git.opening import is_folder
-from workers.plan import Memory, Plan, Proposal, frozen_namespaces, plan
+from workers.plan import Memory, Plan, frozen_namespaces, plan
+from workers.series import all_but_held
 from workers.situation import memory_of
 from workers.tree import Files, Tree, apply, read_tree
 
@@ -49,21 +50,17 @@ def planned(repo: str, sources: Mapping[str, str], namespace: str) -> Iterator[t
         states = {name: _state(name, source, namespace) for name, source in sources.items()}
         observations = {name: _observation(tree, name, state) for name, state in states.items()}
         frozen = frozen_namespaces(tree, problems)
-        yield files, plan(tree, files, observations, memory, merges=_all_but_held, frozen=frozen)
+        yield files, plan(tree, files, observations, memory, merges=all_but_held, frozen=frozen)
 
 
 @contextmanager
 def _opened(repo: str) -> Iterator[tuple[Files, Memory]]:
     """A checkout as it lies there; of a bare repository or a URL main, with what its other refs remember."""
     if is_folder(repo):
-        yield read_folder(Path(repo)), Memory()
+        yield read_checkout(Path(repo)), Memory()
     else:
         with open_remote(repo) as remote:
             yield remote.files, memory_of(remote, {})
-
-
-def _all_but_held(proposal: Proposal) -> bool:
-    return "held" not in proposal.classes
 
 
 def _known(tree: Tree, sources: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ import click
 
 from workers.cli import options
 from workers.cli.exits import Commands
-from workers.cli.screen import give, progress, say
+from workers.cli.screen import give, progress, say, say_command
 
 if TYPE_CHECKING:
     from workers.git import GitRepository
@@ -130,7 +130,7 @@ def show(branch: str, repo: str, output: str, *, diff: bool) -> None:
         say(f"Reviewed and merged at {proposal.url}", "dim")
     elif proposal.merges and not proposal.foreign:
         say()
-        say(f"peermesh approve {branch} --digest {proposal.digest} --repo {shlex.quote(repo)}", "dim")
+        say_command(f"peermesh approve {branch} --digest {proposal.digest} --repo {shlex.quote(repo)}", columns=0)
 
 
 @click.command(
@@ -175,13 +175,16 @@ def reject(branch: str, repo: str) -> None:
         remembered = close(repository, branch, when=datetime.now(UTC))
     for path, _ in sorted(remembered, key=str):
         say(f"{path}: refused, until the cluster says something else")
-    say(f"Taken back with: peermesh proposals reopen {branch} --repo {shlex.quote(repo)}")
+    if remembered:
+        say("Taken back with:")
+        say_command(f"peermesh proposals reopen {branch} --repo {shlex.quote(repo)}")
 
 
 @click.command(
     epilog="""\b
-Example:
-  peermesh pause "gateway of east is being replaced, until Monday" """
+Examples:
+  peermesh pause
+  peermesh pause "gateway of east is being replaced, until Monday" --repo mesh"""
 )
 @click.argument("why", default="paused by hand")
 @options.REPO
@@ -190,10 +193,11 @@ def pause(why: str, repo: str) -> None:
 
     Kept in the repository; WHY is shown to everybody.
     """
-    from workers.cli.opening import as_person
+    from workers.cli.opening import as_person, fetched
     from workers.forge.git import pause as stop
 
     with progress("pausing"), as_person(repo) as repository:
+        fetched(repository, repo)
         stop(repository, why, when=datetime.now(UTC))
     say("Paused. What clusters say is still taken; nothing is proposed or merged by the robot.")
 

@@ -98,7 +98,8 @@ Examples:
 
 \b
 Settings of the worker (Git, forge) are those of `peermesh worker`: see docs/reference.md.
-What a syncer must know of the mesh and its gateway is read from main at the start."""
+What a syncer must know of the mesh and its gateway is read from main at the start.
+Where the variables of `peermesh signer` are set it runs, too."""
 )
 @options.REPO
 @click.option(
@@ -122,6 +123,7 @@ What a syncer must know of the mesh and its gateway is read from main at the sta
     envvar="PEERMESH_BROKER_URL",
     show_envvar=True,
     metavar="URL",
+    callback=options.of_redis,
     help="A Redis of yours. Without a user in it, each process has its own, with its password in DIR/passwords/USER. "
     "Default: an embedded one.",
 )
@@ -171,7 +173,14 @@ Examples:
   REDIS_URL=redis://… peermesh demo    with a Redis of yours in place of an embedded one"""
 )
 @click.option("--keep", is_flag=True, help="Stay up afterwards and react to edits, until Ctrl-C.")
-@click.option("--redis-url", envvar="REDIS_URL", show_envvar=True, metavar="URL", help="Default: an embedded server.")
+@click.option(
+    "--redis-url",
+    envvar="REDIS_URL",
+    show_envvar=True,
+    metavar="URL",
+    callback=options.of_redis,
+    help="Default: an embedded server.",
+)
 def demo(*, keep: bool, redis_url: str | None) -> int:
     """Show all of it at work, in a minute.
 
@@ -179,7 +188,7 @@ def demo(*, keep: bool, redis_url: str | None) -> int:
     """
     from workers.cli.demo.story import tell
 
-    return tell(keep=keep, redis_url=redis_url or None)
+    return tell(keep=keep, redis_url=redis_url)
 
 
 COMMANDS = (syncer, receive, worker, webhook, signer, up, demo)

@@ -23,9 +23,9 @@ Example:
     PEERMESH_BROKER_URL=redis://peermesh-signer:…@redis.example/0 peermesh signer"""
 )
 def signer() -> int:
-    """Sign what people approved: the only one that holds a key of a CA.
+    """Sign what people approved, with a key of a CA.
 
-    One for each root. It only reads the repository, and knows no forge.
+    One for each root, and the only one with such a key. It only reads the repository, and knows no forge.
     """
     from workers.broker import log
     from workers.cli.alone import alone

@@ -229,7 +229,7 @@ def _password(site: Site, user: str) -> Secret:
     try:
         return Secret(path.read_text().strip())
     except OSError as error:
-        remedy = f"Put the password of Redis user {user} there; or name a user that all of them are in the URL."
+        remedy = f"Put the password of Redis user {user} there; or name one user for all processes in the URL."
         raise HumanNeeded("NoPassword", f"{error.strerror}", subject=str(path), remedy=remedy) from error
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from syncer.protocol.errors import Rejected
-from workers.folder import read_folder
+from workers.folder import no_mesh, read_checkout
 from workers.git.address import Address
 from workers.git.command import git
 from workers.git.repository import GitRepository
@@ -22,9 +22,13 @@ _SECONDS = 10.0
 
 @contextmanager
 def open_files(location: str) -> Iterator[Files]:
-    """The files of a folder as they lie there (committed or not), or of main of a bare repository or a URL."""
+    """The files of a folder as they lie there (committed or not), or of main of a bare repository or a URL.
+
+    Raises:
+        Rejected: a folder that is no mesh repository.
+    """
     if is_folder(location):
-        yield read_folder(Path(location))
+        yield read_checkout(Path(location))
     else:
         with open_repository(location, author=("peermesh", "peermesh@localhost")) as repository:
             yield repository.fetch().files
@@ -32,7 +36,13 @@ def open_files(location: str) -> Iterator[Files]:
 
 @contextmanager
 def open_repository(location: str, *, author: tuple[str, str]) -> Iterator[GitRepository]:
-    """The repository behind a location with a copy of its own, for a person: `author` may change what people may."""
+    """The repository behind a location with a copy of its own, for a person: `author` may change what people may.
+
+    Raises:
+        Rejected: a folder that git knows nothing of.
+    """
+    if is_folder(location) and not _asked(Path(location), "rev-parse", "--git-dir"):
+        raise no_mesh(str(Path(location).resolve()))
     with tempfile.TemporaryDirectory(prefix="peermesh-") as folder:
         yield GitRepository(remote_of(location), copy=Path(folder) / "copy", author=author, people=True, seconds=300.0)
 

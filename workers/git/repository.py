@@ -20,6 +20,7 @@ from workers.git.history import (
     branch_of,
     branches_in,
     looked_at,
+    past,
     rejected_in,
     rejected_message,
     rejected_tree,
@@ -78,6 +79,23 @@ class GitRepository:
     def files(self, commit: CommitId) -> TreeFiles:
         with self._copy.mended():
             return TreeFiles(self._objects, self._objects.tree_of(commit))
+
+    def past(self, folder: str) -> tuple[tuple[datetime, Mapping[str, bytes | None]], ...]:
+        """When main changed below a folder, newest first, and what stood at each path before; after a `fetch`.
+
+        As far back as that brought: a copy that was just made knows the newest commits of main.
+        """
+        assert self._remote is not None, "nothing was fetched"
+        with self._copy.mended():
+            found = [
+                (time, {path: old for path, (old, _) in change.items()})
+                for time, change in past(self._log, self._remote.main, folder)
+            ]
+            self._objects.bring(blob for _, before in found for blob in before.values() if blob is not None)
+            return tuple(
+                (time, {path: None if old is None else self._objects.read(old) for path, old in before.items()})
+                for time, before in found
+            )
 
     def commit(self, *, parents: Sequence[CommitId], changes: Changes, message: str, when: datetime) -> CommitId:
         for path in changes:

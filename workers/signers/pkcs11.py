@@ -201,7 +201,9 @@ class _Session:
             raise HumanNeeded("OtherKey", what, subject=self.subject) from None
         except exceptions.PKCS11Error as error:
             self._forget()
-            raise Transient("TokenAway", f"it doesn't answer: {type(error).__name__}", subject=self.subject) from None
+            what = f"it doesn't answer: {type(error).__name__}"
+            remedy = "Is it there, under this label? `pkcs11-tool --list-slots` shows which are."
+            raise Transient("TokenAway", what, subject=self.subject, remedy=remedy) from None
 
     def _wrong_pin(self) -> HumanNeeded:
         what = f"it refuses the PIN in {self._place.pin}; this one isn't tried again"

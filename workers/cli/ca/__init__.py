@@ -164,7 +164,7 @@ Example:
 def revoke(root: str, serial: str, repo: str, reason: RevocationReason) -> None:
     """Revoke a certificate that ROOT issued.
 
-    SERIAL is its serial number in hexadecimal digits, as openssl and `ca status` show it.
+    SERIAL is its serial number in hexadecimal digits, as openssl and `ca status --output json` show it.
     """
     from workers.cli.ca.proposing import propose
 

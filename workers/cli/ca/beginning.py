@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
+import msgspec
 
 from workers.cli import options
 
@@ -18,6 +19,20 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 def _option(name: str, what: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(name, type=_FILE, metavar="FILE", help=what, **more)
+
+
+def _time(name: str, default: str, what: str) -> Callable[[Any], Any]:
+    return click.option(name, default=default, show_default=True, metavar="TIME", callback=_is_time, help=what)
+
+
+def _is_time(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """Raises click.BadParameter if it is none."""
+    from workers.documents.strict import Duration
+
+    try:
+        return msgspec.convert(text, Duration)
+    except msgspec.ValidationError:
+        raise click.BadParameter(f"{text[:80]!r} isn't a time like 90d or 3653d") from None
 
 
 @click.command(
@@ -43,10 +58,10 @@ With --online-… the root can stay offline from then on: the online intermediat
 @click.option("--key-label", default="", metavar="LABEL", help="Label of the new key in it.")
 @_option("--pin-file", "The PIN of the token.")
 @click.option("--key-type", type=click.Choice(["P-256", "P-384"]), default="P-384", show_default=True, help="Its kind.")
-@click.option("--lifetime", default="3653d", show_default=True, metavar="TIME", help="How long the root is valid.")
+@_time("--lifetime", "3653d", "How long the root is valid.")
 @_option("--online-key-file", "A new file for the key of an online intermediate, encrypted.")
 @_option("--online-passphrase-file", "The passphrase for that.")
-@click.option("--online-lifetime", default="1096d", show_default=True, metavar="TIME", help="How long that is valid.")
+@_time("--online-lifetime", "1096d", "How long that is valid.")
 @_option("--present-key-file", "The key of the present root: the two then vouch for each other during a rollover.")
 @_option("--present-passphrase-file", "The passphrase of that.")
 @click.option("--present-key-label", default="", metavar="LABEL", help="The same, if that key is in the token.")

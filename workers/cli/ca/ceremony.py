@@ -172,7 +172,7 @@ def _proposal(orders: Orders, made: Made, keys: Keys, issuers: Path) -> Order:
         text = orders.files.read(paths.MESH).decode()
         changes[paths.MESH] = with_value(text, TRUST, {"root": name}).encode()
         sentences.append("It is the first one, so it is the root that the mesh wants (spec.trust.root).")
-        hint = "Then `peermesh ca manage CLUSTER` for each cluster."
+        hint = "`peermesh ca manage CLUSTER` for each cluster."
     else:
         sentences.append("Nobody trusts it yet, and nothing is signed under it.")
         hint = f"Once it is on main: peermesh ca rollover start {name}"
@@ -192,4 +192,5 @@ def _signer(keys: Keys, issuers: Path) -> str:
         else {"MODULE": place.module, "TOKEN": place.token, "KEY_LABEL": place.label, "PIN_FILE": place.pin}
     )
     kind = "" if place.key else "PEERMESH_SIGNER=pkcs11 "
-    return kind + " ".join(f"PEERMESH_SIGNER_{name}={value}" for name, value in settings.items())
+    told = {name: value.absolute() if isinstance(value, Path) else value for name, value in settings.items()}
+    return kind + " ".join(f"PEERMESH_SIGNER_{name}={value}" for name, value in told.items())

@@ -50,8 +50,9 @@ WAYS: Final = (
         "proxies can't reach istiod: traffic goes on, new pods wait."
     ),
     (
-        "Way 2, no gap: somebody makes cacerts of the Secret istio-ca-secret, which reads the old CA key once, and "
-        "restarts istiod. From then on it is a cluster with a cacerts."
+        "Way 2, no gap: the agent is told to make cacerts of the Secret istio-ca-secret "
+        "(PEERMESH_ADOPT_SELF_SIGNED=yes, and the right to read it), which reads the old CA key once; then people "
+        "restart istiod. From then on it is a cluster with a cacerts."
     ),
 )
 

@@ -109,7 +109,9 @@ class Orders:
         known = {root for step in steps for root in (*step.bundle, step.signer)} - {trust.root, *trust.compromised}
         left = sorted(name for name in known if name in self.tree.facts.pki.roots)
         if to is None and len(left) != 1:
-            remedy = f"Name it with --to: {' or '.join(left)}." if left else "Name one with `rollover start`."
+            remedy = (
+                f"Name it with --to: {' or '.join(left)}." if left else "Clusters trust no other: name it with --to."
+            )
             raise Rejected("NoWayBack", "no single root is left to go back to", subject=trust.root, remedy=remedy)
         root = to or left[0]
         if root in trust.compromised:
@@ -299,12 +301,12 @@ def _said_already(what: str) -> Rejected:
 def _of_a_rollover(old: str, new: str, *, compromised: bool, distrust_first: bool) -> tuple[str, ...]:
     first = f"All clusters shall trust {new} and sign under it, in place of {old}."
     if distrust_first:
-        return (first, f"{old} is compromised and goes out of all bundles first.",
-                "Calls between clusters fail from then on until both sign under the new root.")  # fmt: skip
+        return (first, f"{old} is compromised: each cluster drops it as soon as it signs under {new} itself.",
+                "Calls between it and clusters that aren't as far fail until they are.")  # fmt: skip
     if compromised:
         return (first, f"{old} is compromised: no step soaks, and no cross certificate is used.")
-    return (first, "Each cluster trusts both first, then signs under the new one, then trusts the new one alone;",
-            "each step is a proposal, made when all clusters were observed to have taken the one before.")  # fmt: skip
+    return (first, "Each cluster trusts both first, then signs under the new one, then trusts the new one alone.",
+            "Each step is a proposal, made when all clusters were observed to have taken the one before.")  # fmt: skip
 
 
 def _after_a_compromise(tree: Tree, name: str) -> list[str]:

@@ -15,7 +15,7 @@ from syncer.protocol.errors import HumanNeeded, Rejected, Transient
 from workers.cli.ca.orders import Order, Orders
 from workers.cli.opening import as_person
 from workers.cli.proposal_text import file_lines
-from workers.cli.screen import progress, say, say_item
+from workers.cli.screen import progress, say, say_command, say_item
 from workers.documents import paths
 from workers.documents.kinds import Forge
 from workers.outside import Remote, Repository, Update
@@ -57,7 +57,7 @@ def _change(remote: Remote, made: Order) -> BlobChange:
 
 def _push(repository: Repository, remote: Remote, branch: str, made: Order) -> None:
     """A new branch with one commit on main."""
-    ref = f"refs/heads/{branch}"
+    ref = paths.ref_of(branch)
     remedy = f"Merge it, or delete it (`git push origin --delete {branch}`) and order again."
     open_already = Rejected("ProposedAlready", "this branch is open already", subject=branch, remedy=remedy)
     if ref in remote.refs:
@@ -79,5 +79,5 @@ def _say_next(forge: Forge, branch: str, change: BlobChange, repo: str) -> None:
         say(f"Next: open a pull request at {page}")
         return
     say("Next: let somebody look at it, and merge it:")
-    say(f"  peermesh show {branch} --diff --repo {shlex.quote(repo)}", "dim")
-    say(f"  peermesh approve {branch} --digest {change_digest(change)} --repo {shlex.quote(repo)}", "dim")
+    say_command(f"peermesh show {branch} --diff --repo {shlex.quote(repo)}")
+    say_command(f"peermesh approve {branch} --digest {change_digest(change)} --repo {shlex.quote(repo)}")

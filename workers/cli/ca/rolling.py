@@ -37,7 +37,7 @@ Examples:
 @click.option("--canary", multiple=True, metavar="CLUSTER", help="Takes each step before the others. Repeatable.")
 @click.option("--soak", metavar="TIME", help="How long each gate must be seen open before the next step, as 10m or 1h.")
 @click.option("--compromised", is_flag=True, help="The present root must go: nothing soaks.")
-@click.option("--distrust-first", is_flag=True, help="With --compromised: out of all bundles before anything else.")
+@click.option("--distrust-first", is_flag=True, help="With --compromised: no cluster waits for another one.")
 def start(
     root: str, repo: str, canary: tuple[str, ...], soak: str | None, *, compromised: bool, distrust_first: bool
 ) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 from workers.cli.screen import say, say_item, table
 from workers.doctor.clock import aged
 from workers.pki.due import Dates
+from workers.pki.proposing import Lasting
 from workers.trust import ClusterCertificate, Pair, RootStatus, TrustStatus
 
 _BAR: Final = 72
@@ -29,7 +30,7 @@ def show_trust(status: TrustStatus, now: datetime) -> None:
     if status.orders is None:
         say("It has no spec.trust, so certificates are left alone. `peermesh ca init-root NAME` begins.")
         return
-    _show_orders(status)
+    _show_orders(status, now)
     say()
     table(("root", "subject", "ends", "trusted by", "signs for"), [_root_row(root, now) for root in status.roots])
     say()
@@ -38,7 +39,9 @@ def show_trust(status: TrustStatus, now: datetime) -> None:
     table(heads, [_cluster_row(cluster, now) for cluster in managed])
     for cluster in managed:
         if cluster.waits:
-            say_item(Text.assemble("  ", (cluster.name, "bold"), " waits: "), cluster.waits)
+            said = cluster.waits.removeprefix("waits ")
+            say_item(Text.assemble("  ", (cluster.name, "bold"), " waits: "), said)
+        _show_lasting(Text.assemble("  ", (cluster.name, "bold"), " since: "), cluster.lasting, now)
     _show_timeline([(cluster.name, cluster.dates) for cluster in managed if cluster.dates], now)
     for cluster in managed:
         _show_trouble(cluster)
@@ -48,7 +51,7 @@ def show_trust(status: TrustStatus, now: datetime) -> None:
         say(f"Left alone: {', '.join(left_alone)}. `peermesh ca manage CLUSTER` proposes to look after one.", "dim")
 
 
-def _show_orders(status: TrustStatus) -> None:
+def _show_orders(status: TrustStatus, now: datetime) -> None:
     orders = status.orders
     assert orders is not None
     steps = " · ".join(f"{step} {done}/{of}" for step, (done, of) in status.progress.items())
@@ -65,6 +68,7 @@ def _show_orders(status: TrustStatus) -> None:
             say(what, style)
     if status.waits:
         say_item("waits: ", status.waits)
+    _show_lasting(Text("since: "), status.lasting, now)
 
 
 def _root_row(root: RootStatus, now: datetime) -> tuple[str | Text, ...]:
@@ -104,6 +108,20 @@ def _style(found: Dates, now: datetime) -> str:
     if now >= found.last_call:
         return "bold red"
     return "yellow" if now >= found.late else "green"
+
+
+def _show_lasting(mark: Text, lasting: Sequence[Lasting], now: datetime) -> None:
+    """All moments in one paragraph, the mark before it; of one within a day the time is told, of others the day."""
+    if lasting:
+        parts = (
+            Text.assemble(f"{_moment(each.since, now)} ", (f"({aged(now - each.since)})", "dim"), f" {each.what}")
+            for each in lasting
+        )
+        say_item(mark, Text(" · ").join(parts))
+
+
+def _moment(at: datetime, now: datetime) -> str:
+    return f"{at:%H:%M} UTC" if now - at < timedelta(days=1) else f"{at:%Y-%m-%d}"
 
 
 def _show_timeline(rows: Sequence[tuple[str, Dates]], now: datetime) -> None:
@@ -161,7 +179,7 @@ def _troubles(cluster: ClusterCertificate) -> Iterator[tuple[str, str]]:
 
 def show_pairs(found: Sequence[Pair], status: TrustStatus) -> None:
     """A verdict for each pair; what fails with its reasons."""
-    heads = ("leaf of", "at", "bundle as", "")
+    heads = ("leaf of", "at", "bundle as", "") if found else ()
     table(heads, [(pair.shower, pair.verifier, _source(pair), _verdict(pair)) for pair in found])
     for cluster in status.clusters:
         _show_trouble(cluster)
@@ -169,7 +187,8 @@ def show_pairs(found: Sequence[Pair], status: TrustStatus) -> None:
     if unknown:
         say(f"Not verified, for what they sign with isn't on main: {', '.join(unknown)}.", "yellow")
     failing = sum(bool(pair.why) for pair in found)
-    say()
+    if found:
+        say()
     if failing:
         say(f"{failing} of {len(found)} fail: those calls break when the leaves are renewed, if not now.", "red")
     elif found:

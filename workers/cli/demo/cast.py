@@ -21,6 +21,7 @@ from workers.broker import SWEEP, WORK, celery_app
 from workers.cli.demo.site import CLUSTERS, MESH, Site
 from workers.cli.processes import Processes, peermesh
 from workers.embedded import embedded
+from workers.inbox import RedisInbox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +36,14 @@ class Brokers:
 
 @contextmanager
 def brokers(redis_url: str | None) -> Iterator[Brokers]:
-    """A Redis of the caller's with its one user, or an embedded one in which each process may do what it must."""
+    """A Redis of the caller's with its one user, or an embedded one in which each process may do what it must.
+
+    Raises:
+        HumanNeeded, Transient: the caller's doesn't answer.
+    """
     if redis_url is not None:
         url = Secret(redis_url)
+        _ask(url)
         yield Brokers(worker=url, border=url, signer=url, syncers=dict.fromkeys(CLUSTERS, url))
         return
     users = (*map(syncer_user, CLUSTERS), BORDER, WORKER, SIGNER)
@@ -53,6 +59,14 @@ def brokers(redis_url: str | None) -> Iterator[Brokers]:
             signer=url_of(SIGNER),
             syncers={name: url_of(syncer_user(name)) for name in CLUSTERS},
         )
+
+
+def _ask(url: Secret) -> None:
+    inbox = RedisInbox(url)
+    try:
+        inbox.marked()
+    finally:
+        inbox.close()
 
 
 def enter(site: Site, told: Brokers, running: Processes) -> None:

@@ -39,22 +39,23 @@ _WAREHOUSE = ("returns", "shipping", "stock")
 def tell(*, keep: bool, redis_url: str | None) -> int:
     """Play it; with `keep` go on afterwards until Ctrl-C. Returns the exit code."""
     began = time.monotonic()
-    site = build(Path(tempfile.mkdtemp(prefix="peermesh-demo-")))
-    log = Log(site.logs)
-    with interruptible(), brokers(redis_url) as told, processes(log) as running:
-        _chapter("Three clusters, and a repository between them")
-        say_indented(f"{site.folder}/manifests/{{{','.join(CLUSTERS)}}}: directories that stand for clusters", 2)
-        say_indented(f"{site.remote}: the mesh repository, with nothing but the names of its clusters", 2)
-        enter(site, told, running)
-        with open_repository(str(site.remote), author=PERSON) as repository:
-            stage = Stage(running, log, repository, Bell(told.worker))
-            _first_exports(stage)
-            _change(stage, site)
-            _withdrawal(stage, site)
-            _mass_withdrawal(stage, site)
-            _renewal(stage, site, told, running)
-            if keep:
-                _keep(stage, site)
+    with interruptible(), brokers(redis_url) as told:
+        site = build(Path(tempfile.mkdtemp(prefix="peermesh-demo-")))
+        log = Log(site.logs)
+        with processes(log) as running:
+            _chapter("Three clusters, and a repository between them")
+            say_indented(f"{site.folder}/manifests/{{{','.join(CLUSTERS)}}}: directories that stand for clusters", 2)
+            say_indented(f"{site.remote}: the mesh repository, with nothing but the names of its clusters", 2)
+            enter(site, told, running)
+            with open_repository(str(site.remote), author=PERSON) as repository:
+                stage = Stage(running, log, repository, Bell(told.worker))
+                _first_exports(stage)
+                _change(stage, site)
+                _withdrawal(stage, site)
+                _mass_withdrawal(stage, site)
+                _renewal(stage, site, told, running)
+                if keep:
+                    _keep(stage, site)
     run_git(site.checkout, "pull", "--quiet", "--ff-only")
     _summary(site, time.monotonic() - began)
     return Exit.DONE
