@@ -6,6 +6,7 @@ Pure. Knows the envelopes of the API, no kind of object.
 from __future__ import annotations
 
 import json
+import threading
 from functools import cache
 from typing import Any, Final, Generic, TypeVar
 
@@ -147,6 +148,12 @@ def _without_nulls(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in pairs if value is not None}
 
 
+_MAKING: Final = threading.Lock()
+"""Where two threads make decoders at once that share a struct, as all objects share their metadata, one may meet it
+half made, and msgspec 0.22 ends the process with a segmentation fault."""
+
+
 @cache
 def _decoder(shape: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(shape)
+    with _MAKING:
+        return msgspec.json.Decoder(shape)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -100,3 +102,35 @@ def test_the_versions_of_a_group_and_of_a_server() -> None:
     group = {"versions": [{"groupVersion": "x/v1", "version": "v1"}, {"version": "v1beta1"}]}
     assert ("v1", "v1beta1") == wire.group_versions(encoded(group), WHERE)
     assert "v1.37.2" == wire.git_version(encoded({"major": "1", "gitVersion": "v1.37.2"}), WHERE)
+
+
+_ALL_AT_ONCE = """
+import importlib.util, sys, threading
+from syncer.cluster import objects, wire
+
+sys.setswitchinterval(1e-6)
+for turn in range(10):
+    spec = importlib.util.spec_from_file_location(f"objects_{turn}", objects.__file__)
+    fresh = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    shapes = [shape for _, shape in fresh.KINDS.values()]
+    ready = threading.Barrier(len(shapes))
+
+    def read(shape):
+        ready.wait()
+        wire.page(b'{"metadata": {}, "items": [{"metadata": {"name": "a"}}]}', shape, "here")
+
+    threads = [threading.Thread(target=read, args=(shape,)) for shape in shapes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+"""
+
+
+def test_all_kinds_can_be_read_for_the_first_time_at_once() -> None:
+    """In a process of its own, since what this is about ends the process."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _ALL_AT_ONCE], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (0, "") == (ended.returncode, ended.stderr)
