@@ -39,6 +39,8 @@ def handshake(host: str, port: int, *, protocol: bytes, server_name: str = "", s
         return Handshake(error=f"no answer within {seconds:g} s")
     except OSError as error:
         return Handshake(error=f"no connection: {error.strerror or error}")
+    except UnicodeError:  # of a name that no name of a host can be
+        return Handshake(error="no connection: its address isn't one")
 
 
 def _client(protocol: bytes, server_name: str) -> SSL.Connection:
@@ -58,12 +60,13 @@ def _shown(stream: socket.socket, client: SSL.Connection, until: float) -> Hands
     received = 0
     while True:
         error = _step(client)
-        stream.settimeout(max(until - time.monotonic(), _LEAST))
+        left = until - time.monotonic()
+        stream.settimeout(max(left, _LEAST))
         with contextlib.suppress(SSL.WantReadError):
             stream.sendall(client.bio_read(_MOST))
         if error is not None:
             break
-        if received > _MOST:
+        if received > _MOST or left <= 0:  # a piece that comes at once meets no time-out
             raise TimeoutError
         piece = stream.recv(_PIECE)
         if not piece:

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL
 
-from syncer.handshake import ISTIOD, SIDECAR, handshake
+from syncer.handshake import ISTIOD, SIDECAR, _client, _shown, handshake
 from syncer.protocol.certificates import write_certificates
 from syncer.protocol.revocation import AuthorityKey
 from syncer.trust import Handshake
@@ -112,8 +112,9 @@ def test_where_nobody_listens_is_told() -> None:
     assert Handshake(error=error) == handshake("127.0.0.1", port, protocol=SIDECAR, seconds=SECONDS)
 
 
-def test_an_address_that_is_none_is_told() -> None:
-    found = handshake("no address", 1, protocol=SIDECAR, seconds=SECONDS)
+@pytest.mark.parametrize("address", ["no address", "..", "a" * 70])
+def test_an_address_that_is_none_is_told(address: str) -> None:
+    found = handshake(address, 1, protocol=SIDECAR, seconds=SECONDS)
     assert found.error.startswith("no connection: ")
 
 
@@ -169,6 +170,24 @@ def test_who_answers_drop_by_drop_is_given_up_in_time() -> None:
 
     assert Handshake(error="no answer within 0.3 s") == shaken(drips, seconds=0.3)
     assert time.monotonic() - began < SECONDS
+
+
+def test_who_answers_without_a_pause_is_given_up_when_the_time_is_over() -> None:
+    pieces = 0
+
+    class Steady(socket.socket):
+        """Always has one more byte, so that no time-out is ever met."""
+
+        def sendall(self, *_: object) -> None: ...
+
+        def recv(self, *_: object) -> bytes:
+            nonlocal pieces
+            pieces += 1
+            return b"\x16\x03\x03\x40\x00"[pieces - 1 : pieces] or b"\x00"
+
+    with Steady() as stream, pytest.raises(TimeoutError):
+        _shown(stream, _client(SIDECAR, ""), time.monotonic() - 1)
+    assert pieces <= 1
 
 
 def test_who_answers_without_end_is_given_up_whatever_the_time() -> None:
