@@ -29,14 +29,16 @@ from tests.cli.trusted import (
 )
 from tests.core.test_rotate import SYNCERS, branch, observed, remote, tree
 from tests.servers.valkey import valkey
-from workers.cli.ca.looking import waits
+from workers.cli.ca.looking import lasts, waits
 from workers.cli.ca.text import bar, show_pairs, show_trust
 from workers.documents.trust import ClusterStep, MeshTrust
 from workers.inbox import RedisInbox
 from workers.outside import Kept
 from workers.pki.due import Dates
-from workers.pki.step import Next
-from workers.trust import TrustStatus, pairs, trust_status
+from workers.pki.past import Past
+from workers.pki.proposing import Lasting
+from workers.pki.step import Next, Phase
+from workers.trust import TrustStatus, certificate_of, pairs, trust_status
 
 BOTH = ClusterStep(bundle=("a", "b"), signer="b")
 
@@ -114,6 +116,55 @@ def test_what_was_observed_otherwise_is_told_below(capsys):
         "west: what istiod-2 signs with isn't known: no answer",
     ):
         assert f"  {what}" in text
+
+
+def test_an_istiod_that_signs_with_the_intermediate_before_is_told_by_that_name(capsys):
+    there, before = tree(), intermediate("west", rotation=6)
+    certificate = certificate_of(before)
+    assert certificate is not None
+    issuers = (ObservedIssuer(pod="istiod-1", issuer=fingerprint(certificate)),)
+    seen = {"west": observed(there, "west", issuers=issuers)}
+    status = trust_status(there, NOW, observed=seen, phases={}, waiting={}, past=Past(earlier={"west": (before,)}))
+    assert "  west: istiod-1 still signs with intermediate 6 under root a; main has 7" in shown(status, capsys)
+
+
+def test_since_when_something_is_so_is_told_as_a_time_and_as_a_span(capsys):
+    lately, long_ago = NOW - timedelta(minutes=12), NOW - timedelta(days=3)
+    lasting = {
+        "west": (Lasting(what="its last step is on main", since=long_ago), Lasting(what="seen", since=lately)),
+        "*": (Lasting(what="peermesh/trust/rollover waits for people", since=lately),),
+    }
+    lines = shown(trust_status(tree(), NOW, observed={}, phases={}, waiting={}, lasting=lasting), capsys)
+    assert f"since: {lately:%H:%M} UTC (12 min) peermesh/trust/rollover waits for people" in lines
+    both = f"{long_ago:%Y-%m-%d} (3 d) its last step is on main · {lately:%H:%M} UTC (12 min) seen"
+    assert f"  west since: {both}" in lines
+
+
+def test_since_when_is_known_from_main_its_branches_and_what_is_seen():
+    said, step, gate = (NOW - timedelta(minutes=minutes) for minutes in (1, 5, 3))
+    opened = replace(branch("peermesh/trust/certificate-west"), time=said)
+    found = Next(
+        phases={
+            "west": Phase(name="trusts a+b", lasting=(Lasting(what="seen to trust root b", since=gate),)),
+            "east": Phase(name="steady", renews=step),
+        }
+    )
+    past = Past(moved={"west": step, "east": step})
+    assert {
+        "west": (
+            Lasting(what="its last step is on main", since=step),
+            Lasting(what="seen to trust root b", since=gate),
+            Lasting(what="peermesh/trust/certificate-west waits for people", since=said),
+        ),
+        "east": (),
+    } == lasts(remote(opened), tree(), found, past, NOW)
+
+
+def test_who_is_late_with_its_renewal_is_told_since_when():
+    was, will_be = NOW - timedelta(days=1), NOW + timedelta(days=1)
+    phases = {"west": Phase(name="due", renews=was), "east": Phase(name="due", renews=will_be)}
+    found = lasts(remote(), tree(), Next(phases=phases), Past(), NOW)
+    assert {"west": (Lasting(what="it is to be renewed", since=was),), "east": ()} == found
 
 
 def test_clusters_that_nobody_manages_are_named(capsys):
@@ -220,6 +271,17 @@ def test_both_work_from_the_repository_alone(place):
     ]
 
 
+def test_what_main_had_before_is_known_from_the_repository_alone(place):
+    place.put(intermediate("west", "b", rotation=8))
+    place.put(steps(west=BOTH, east=ClusterStep(bundle=("a", "b"), signer="a")))
+    value = json.loads(done("ca", "status", "--repo", place.remote, "--output", "json"))
+    (east, west) = value["clusters"]
+    assert ["its last step is on main"] * 2 == [each["lasting"][0]["what"] for each in (east, west)]
+    times = place.git("log", "--format=%cI", "main").splitlines()
+    at = [datetime.fromisoformat(each["lasting"][0]["since"]) for each in (east, west)]
+    assert [datetime.fromisoformat(time) for time in times[:2]] == at
+
+
 def test_verify_ends_with_1_and_names_the_pair(place):
     place.put(intermediate("west", "b"))
     said = call("ca", "verify", "--repo", place.remote)
@@ -240,6 +302,7 @@ def test_with_redis_what_was_observed_is_told_and_believed_only_if_its_key_is_on
     place.commit()
     agent = ObservedAgent(rotation=6, restored=True, trouble="istiod refused it")
     now = datetime.now(UTC)
+    both = ObservedBundle(roots=tuple(sorted(fingerprint(root(name)) for name in "ab")), namespaces=1, example="shop")
     with valkey() as server:
         inbox = RedisInbox(Secret(server.redis_url))
         for name in CLUSTERS:
@@ -250,12 +313,17 @@ def test_with_redis_what_was_observed_is_told_and_believed_only_if_its_key_is_on
                 observed_at=now,
                 sources=(),
                 offers=(),
-                trust=ObservedTrust(agent=agent, sampled_at=now),
+                trust=ObservedTrust(agent=agent, sampled_at=now, bundles=(both,)),
             )
             signature = SYNCERS[name].sign(OBSERVATION, "shop", name, pack(said))
             inbox.keep(name, Kept(sequence=1, packed=pack(said), signature=signature), content="")
-        inbox.close()
-        text = done("ca", "status", "--repo", place.remote, "--redis-url", server.redis_url)
+        with server.client() as client:
+            inbox.since(["trust/west/shows/b"], now - timedelta(minutes=7))
+            inbox.close()
+            before = {key: client.dump(key) for key in sorted(client.keys())}
+            text = done("ca", "status", "--repo", place.remote, "--redis-url", server.url)
+            assert before == {key: client.dump(key) for key in sorted(client.keys())}, "to ask changes nothing"
     assert "  west: its agent put the previous state back: istiod refused it\n" in text
     assert "  west waits: " in text
+    assert "(7 min) its namespaces show root b" in text
     assert "east: its agent" not in text

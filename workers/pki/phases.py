@@ -5,31 +5,56 @@ Derived from the state each time and written nowhere. Decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Final
 
 from workers.pki import gates
 from workers.pki.due import dates
 from workers.pki.papers import Papers, first
-from workers.pki.proposing import Phase
+from workers.pki.proposing import Lasting, Phase
 from workers.pki.state import Member, Seen, State
 from workers.tree import Tree
 
+_TRUSTS: Final = {
+    "trusts": "seen to trust root {}",
+    "takes": "what follows live trusts root {}",
+    "shows": "its namespaces show root {}",
+}
+_LEFT: Final = {
+    "free-of": "nothing is seen under root {}",
+    "signs-off": "what follows live isn't under root {}",
+    "issues-off": "no istiod signs under root {}",
+}
+"""Gates for people; the first of them that is open says what the others say."""
 
-def phases_of(tree: Tree, state: State, seen: Seen, waiting: Mapping[str, str], papers: Papers) -> Mapping[str, Phase]:
-    """The phase of each managed cluster, by name."""
+
+def phases_of(
+    tree: Tree, state: State, seen: Seen, waiting: Mapping[str, str], conditions: Iterable[str], papers: Papers
+) -> Mapping[str, Phase]:
+    """The phase of each managed cluster, by name. `conditions`: what holds now, as `Next` has them."""
+    held = {name: state.since[name] for name in conditions if name in state.since}
     return {
-        member.name: _phase(tree, state, member, seen, waiting.get(member.name, ""), papers)
+        member.name: _phase(tree, state, member, seen, papers, waits=waiting.get(member.name, ""), held=held)
         for member in sorted(state.members, key=lambda member: member.name)
     }
 
 
-def _phase(tree: Tree, state: State, member: Member, seen: Seen, waits: str, papers: Papers) -> Phase:
+def _phase(
+    tree: Tree,
+    state: State,
+    member: Member,
+    seen: Seen,
+    papers: Papers,
+    *,
+    waits: str,
+    held: Mapping[str, datetime],
+) -> Phase:
     standing = tree.facts.pki.intermediates.get(member.name)
     signer = first(papers, standing.spec.certificate) if standing else None
     found = dates(tree, member.name, papers=papers)
-    name, since = _named(state, member, seen)
     return Phase(
-        name=name,
+        name=_named(state, member, seen),
         bundle=tuple(sorted(member.bundle)),
         signer=member.signer,
         root=member.root or ", ".join(sorted(member.adopted)),
@@ -38,21 +63,31 @@ def _phase(tree: Tree, state: State, member: Member, seen: Seen, waits: str, pap
         issuer=signer.subject if signer else "",
         expires=found.ends if found else None,
         renews=found.renews if found else None,
-        since=state.since.get(since) if since else None,
+        lasting=tuple(_lasting(member, state.trust.root, held)),
         waits=waits,
         alarm=found.alarm(state.now) if found else "",
     )
 
 
-def _named(state: State, member: Member, seen: Seen) -> tuple[str, str]:
-    """The name of the phase, and the condition since when it is so (empty: it isn't remembered)."""
+def _lasting(member: Member, goal: str, held: Mapping[str, datetime]) -> Iterator[Lasting]:
+    """The widest gate that is open of the root that is wanted, and of each that it shall leave."""
+    wanted = ((_TRUSTS, root) for root in sorted(member.bundle & {goal}))
+    left = ((_LEFT, root) for root in sorted(member.bundle - {goal}))
+    for gates_of, root in (*wanted, *left):
+        for gate, what in gates_of.items():
+            if (since := held.get(gates.condition(member, gate, root))) is not None:
+                yield Lasting(what=what.format(root), since=since)
+                break
+    if (since := held.get(gates.unseen(member))) is not None:
+        yield Lasting(what="what its agent wrote isn't what is seen there", since=since)
+
+
+def _named(state: State, member: Member, seen: Seen) -> str:
     if not member.counts:
-        return "excluded", ""
+        return "excluded"
     if not member.bundle:
-        return "joins", ""
-    if rotating := _rotating(member, seen):
-        return rotating, ""
-    return _rolling(state, member)
+        return "joins"
+    return _rotating(member, seen) or _rolling(state, member)
 
 
 def _rotating(member: Member, seen: Seen) -> str:
@@ -68,17 +103,16 @@ def _rotating(member: Member, seen: Seen) -> str:
     return ""
 
 
-def _rolling(state: State, member: Member) -> tuple[str, str]:
+def _rolling(state: State, member: Member) -> str:
     """How far it is on the way to the root that people want."""
     goal = state.trust.root
     if member.bundle == {goal} and member.root in {"", goal}:
         left = sorted(frozenset(root for shown in member.sight.shown for root in shown.roots) - {goal})
-        return "distrusts" if left and not member.sight.blind else "steady", ""
+        return "distrusts" if left and not member.sight.blind else "steady"
     if member.adopted and goal not in member.bundle:
-        return "adopted", ""
+        return "adopted"
     if member.root == goal:
-        old = sorted(member.bundle - {goal})
-        return f"signs under {goal}", gates.condition(member, "signs-off", old[0]) if old else ""
+        return f"signs under {goal}"
     if goal in member.bundle:
-        return f"trusts {'+'.join(sorted(member.bundle))}", gates.condition(member, "trusts", goal)
-    return "waits for its turn", ""
+        return f"trusts {'+'.join(sorted(member.bundle))}"
+    return "waits for its turn"
