@@ -32,6 +32,7 @@ from syncer.protocol.trust import (
     ObservedAgent,
     ObservedBundle,
     ObservedIssuer,
+    ObservedLag,
     ObservedProxy,
     ObservedTrust,
 )
@@ -40,6 +41,8 @@ ROOTS_KEY: Final = "root-cert.pem"
 """The entry of `istio-ca-root-cert`."""
 MAX_ROOTS: Final = 64
 """Roots that a workload may name; istiod's bundle has one, or two while a root is rolled over."""
+MAX_CRLS: Final = 2000
+"""CAs whose lists a cluster may have: more don't fit into a `ca-crl.pem`."""
 MAX_TOLD: Final = 1000
 """Workloads of which an observation tells: the newest. At 60 bytes each, packed, they leave room for the offers."""
 _LONGEST: Final = 300
@@ -108,6 +111,7 @@ def observed_trust(state: ClusterState, istio_namespace: str, sample: Sample) ->
         issuers=issuers,
         proxies=_newest(still_there(state, sample)),
         sampled_at=sample.at,
+        lag=_lag(state) if sample.at is not None else None,
         agent=agent,
         istio=",".join(istio_versions(state, istio_namespace)),
         self_signed=_self_signed(bundles, issuers),
@@ -286,7 +290,8 @@ def _agent(state: ClusterState) -> ObservedAgent | None:
         if (one.metadata.namespace, one.metadata.name) == (AGENT_NAMESPACE, STATUS_NAME):
             try:
                 said = msgspec.json.decode(one.data.get(STATUS_KEY, ""), type=ObservedAgent)
-                return replace(said, roots=said.roots[:MAX_ROOTS], trouble=said.trouble[:_LONGEST])
+                roots, crls, trouble = said.roots[:MAX_ROOTS], said.crls[:MAX_CRLS], said.trouble[:_LONGEST]
+                return replace(said, roots=roots, crls=crls, trouble=trouble)
             except (msgspec.DecodeError, UnicodeError, RecursionError):
                 return ObservedAgent(trouble=f"what it says of itself in ConfigMap {STATUS_NAME} can't be read")
     return None
@@ -312,6 +317,21 @@ def _follows_roots(pod: Pod) -> bool | None:
         if container.name == PROXY:
             return any(one.name == FOLLOWS_ROOTS and one.value.lower() in TRUE for one in container.env)
     return None
+
+
+def _lag(state: ClusterState) -> ObservedLag | None:
+    slow = sorted(
+        (pod for pod in workloads(state) if not _follows_roots(pod)),
+        key=lambda pod: (pod.metadata.namespace, pod.metadata.name),
+    )
+    if not slow:
+        return None
+    started = [_started(pod) for pod in slow]
+    return ObservedLag(
+        workloads=len(slow),
+        example=f"{slow[0].metadata.namespace}/{slow[0].metadata.name}",
+        oldest=None if None in started else min(at for at in started if at is not None),
+    )
 
 
 def _started(pod: Pod) -> datetime | None:

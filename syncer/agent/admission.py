@@ -122,7 +122,7 @@ def _key_of(certificate: Certificate, committed: Committed, standing: Standing |
 
 def _step_faults(committed: Committed, standing: Standing | None, now: datetime) -> Iterator[CertificateFault]:
     """No istiod takes a bundle that has nothing to do with the one before; and what this cluster's own workloads don't
-    trust yet must not sign.
+    trust yet must not sign, unless they have nothing valid left: istiod takes no bundle beside what has expired.
     """
     if standing is None or not standing.roots:
         return
@@ -130,7 +130,7 @@ def _step_faults(committed: Committed, standing: Standing | None, now: datetime)
     if not (new >= standing.roots or new <= standing.roots):
         what = "it takes roots out and adds others in one step"
         yield _fault("BundleStep", ROOTS, what, "Add first, then take out: two commits.")
-    if committed.certificate and committed.rotation != standing.rotation:
+    if committed.certificate and committed.rotation != standing.rotation and not _has_ended(standing, now):
         old = write_certificates(standing.bundle)
         before = Cacerts(certificate=committed.certificate, chain=committed.chain, roots=old)
         faults = cacerts_faults(before, trust_domain=committed.trust_domain, now=now)
@@ -138,6 +138,10 @@ def _step_faults(committed: Committed, standing: Standing | None, now: datetime)
             what = "no root that this cluster trusts so far has issued it"
             remedy = "Commit the bundle first; sign under its root when all clusters were seen to trust it."
             yield _fault("UseBeforeTrust", SIGNER, what, remedy)
+
+
+def _has_ended(standing: Standing, now: datetime) -> bool:
+    return standing.signer is not None and standing.signer.not_valid_after_utc <= now
 
 
 def _fingerprints(text: str) -> frozenset[str]:

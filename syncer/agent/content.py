@@ -116,6 +116,11 @@ class Standing:
         return found[0] if found else None
 
     @cached_property
+    def chain(self) -> tuple[Certificate, ...]:
+        """What istiod shows behind the certificates that it signs."""
+        return _certificates(self.content.text(CHAIN))
+
+    @cached_property
     def bundle(self) -> tuple[Certificate, ...]:
         """The roots that it trusts."""
         return _certificates(self.content.text(ROOTS))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from msgspec.structs import replace as replaced
 
@@ -16,9 +17,11 @@ from syncer.agent.admission import target
 from syncer.agent.committed import Committed
 from syncer.agent.content import Content, Standing
 from syncer.agent.kept import Change, Kept, Refused
-from syncer.agent.sight import Outcome, Sight, astray, verdict
+from syncer.agent.sight import Outcome, Sight, astray, unread, verdict
 from syncer.observe import next_sequence
+from syncer.protocol.cacerts import CRL
 from syncer.protocol.errors import Rejected
+from syncer.protocol.revocation import listers
 from syncer.protocol.trust import ObservedAgent
 
 
@@ -144,7 +147,6 @@ def _next(view: View, wanted: _Wanted | None, terms: Terms, now: datetime) -> tu
             trouble = trouble or view.sent.failed
     if not trouble and action is None and view.standing is not None:
         trouble = astray(view.standing, view.sight)
-        trouble += trouble and ". If it doesn't follow within minutes, restart istiod."
     return action, trouble
 
 
@@ -162,19 +164,39 @@ def _strange(committed: Committed, terms: Terms) -> str:
 
 def _follow(view: View, committed: Committed, now: datetime) -> tuple[Action | None, str]:
     kept, standing = view.kept, view.standing
-    if kept.refused is not None and kept.refused.commit == committed.digest:
-        return None, f"{kept.refused.why}. Order another rotation, or take the change back in Git."
+    if kept.refused is not None and kept.refused.commit == committed.digest and not _afresh(kept.refused, view.sight):
+        return None, f"{kept.refused.why}. {_ONCE_MORE}"
     try:
         content = target(committed, standing, kept, now, self_signed=view.self_signed)
     except Rejected as error:
         return None, str(error)
     if standing is None:
-        return Install(content=content) if content else None, ""
+        return (Install(content=content), "") if content else (None, _nothing_to_add_to(view))
     if content is not None and content.digest != standing.content.digest:
         change = _begun(committed, content, view.sight, now)
         return Keep(kept=replace(kept, previous=standing.content, change=change, refused=None)), ""
     settled = replace(kept, highest=max(kept.highest, standing.rotation), refused=None)
     return (Keep(kept=settled) if settled != kept else None), ""
+
+
+_ONCE_MORE: Final = "With new pods of istiod it is tried again; else order another rotation, or take it back in Git."
+
+
+def _afresh(refused: Refused, sight: Sight) -> bool:
+    """Whether no istiod is left of those that didn't take it. A cluster that is adopted can't order another rotation:
+    nothing but this brings it on after somebody has mended the settings of its istiod.
+    """
+    return bool(refused.istiods) and sight.answered and {one.pod for one in sight.istiods}.isdisjoint(refused.istiods)
+
+
+def _nothing_to_add_to(view: View) -> str:
+    """Roots are committed, and there is no `cacerts`, nor anything that one could be made of."""
+    if not view.sight.own_root:
+        return ""
+    return (
+        "There is no cacerts: istiod made its root itself. Set PEERMESH_ADOPT_SELF_SIGNED=yes, or go way 1 "
+        "(docs/trust.md, Adoption)."
+    )
 
 
 def _begun(committed: Committed, content: Content, sight: Sight, now: datetime) -> Change:
@@ -196,7 +218,7 @@ def _going_on(view: View, change: Change, terms: Terms, now: datetime) -> tuple[
         refused = Refused(commit=change.commit, why=why, restored=False)
         return Keep(kept=replace(kept, change=None, refused=refused)), why
     if change.back:
-        refused = Refused(commit=change.commit, why=change.back)
+        refused = Refused(commit=change.commit, why=change.back, istiods=tuple(one.pod for one in view.sight.istiods))
         return Keep(kept=replace(kept, change=None, refused=refused), restored=True), change.back
     return _write(view, change, standing, terms, now) or dropped, ""
 
@@ -207,8 +229,12 @@ def _watch(view: View, change: Change, standing: Standing, terms: Terms, now: da
     assert kept.previous is not None
     if change.back:
         return Install(content=kept.previous), change.back
-    if now < change.since:  # the clock was set back: count from now
-        return Keep(kept=replace(kept, change=replaced(change, since=now))), ""
+    waits = unread(standing, view.sight)
+    if now < change.since or (waits and now - change.since >= terms.patience / 4):
+        # The clock was set back, or istiod hasn't read it: the time counts from when it could have been taken.
+        return Keep(kept=replace(kept, change=replaced(change, since=now))), waits
+    if waits:
+        return None, f"{waits}."
     found = verdict(change, standing, view.sight, now, terms.patience)
     match found.outcome:
         case Outcome.TAKEN:
@@ -263,6 +289,20 @@ def _agent(view: View, wanted: _Wanted | None, trouble: str) -> ObservedAgent:
         wanted=max(installed, committed.wanted if committed else 0, wanted.rotation if wanted else 0),
         pending=pending if pending > installed else 0,
         roots=tuple(sorted(standing.roots)) if standing else (),
+        crls=_published_crls(view),
         trouble=trouble,
         restored=bool(refused or (kept.change and kept.change.back)),
     )
+
+
+def _published_crls(view: View) -> tuple[str, ...]:
+    """Whose lists workloads of the cluster get. Where istiod hands none on, as from the form `tls.crt` or before 1.27,
+    nobody verifies with them, so nobody has to wait either.
+    """
+    standing, committed = view.standing, view.committed
+    if standing is None:
+        return ()
+    if standing.content.tls:
+        return listers(committed.crl) if committed else ()
+    written = standing.content.text(CRL)
+    return listers(written) if written and view.sight.crl in {written, None} else ()

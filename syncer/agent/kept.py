@@ -49,11 +49,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A commit that came to nothing, and why: it isn't tried again. `restored`: because istiod didn't take it."""
+    """A commit that came to nothing, and why: it isn't tried again. `restored`: because istiod didn't take it; while
+    one of these pods, `istiods`, is there.
+    """
 
     commit: str
     why: str
     restored: bool = True
+    istiods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

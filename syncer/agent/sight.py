@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Final
 
 from syncer.agent.content import Standing
 from syncer.agent.kept import Change
@@ -19,10 +20,25 @@ from syncer.protocol.trust import ObservedIssuer
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What one replica shows. `own_root`: it signs with a published root that isn't in the chain that it shows.
+
+    That is one that made its root itself and has read no `cacerts`: with one it shows `cert-chain.pem` behind its
+    certificate (Istio 1.31, pilot/pkg/bootstrap/istio_ca.go).
+    """
+
+    issuer: ObservedIssuer
+    own_root: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sight:
-    """What istiod shows. `roots` and `crl`: the texts that its leader publishes; None: it publishes none."""
+    """What istiod shows. `own_root`: the replicas that sign with a root of their own, by name. `roots` and `crl`: the
+    texts that its leader publishes; None: it publishes none.
+    """
 
     istiods: tuple[ObservedIssuer, ...] = ()
+    own_root: tuple[str, ...] = ()
     roots: str | None = None
     crl: str | None = None
 
@@ -64,16 +80,32 @@ def verdict(change: Change, standing: Standing, sight: Sight, now: datetime, pat
     return Verdict(outcome=Outcome.OPEN, why=why)
 
 
+def unread(standing: Standing, sight: Sight) -> str:
+    """Which istiod goes on with a root that it made itself, whatever stands in `cacerts`, and what to do; empty: none.
+
+    Only its next start makes it look there.
+    """
+    if not sight.own_root or standing.signer not in standing.chain:
+        return ""
+    pod, restart = sight.own_root[0], "kubectl -n istio-system rollout restart deployment/istiod"
+    return f"Restart istiod ({restart}): {pod} made its root itself, and reads cacerts only when it starts"
+
+
 def astray(standing: Standing, sight: Sight) -> str:
     """Which istiod signs with something else than `cacerts` says, or publishes other roots, though nothing is being
-    changed; empty: none. Replicas that don't answer say nothing.
+    changed, and what to do; empty: none. Replicas that don't answer say nothing.
     """
+    if why := unread(standing, sight):
+        return f"{why}."
     wrong = _wrong(standing, sight)
     if wrong:
-        return f"istiod {wrong[0]} signs with another certificate than the one in cacerts"
+        return f"istiod {wrong[0]} signs with another certificate than the one in cacerts. {_LATE}"
     if sight.roots is not None and sight.answered and _set(sight.roots) != standing.roots:
-        return "istiod publishes other roots than those in cacerts"
+        return f"istiod publishes other roots than those in cacerts. {_LATE}"
     return ""
+
+
+_LATE: Final = "If it doesn't follow within minutes, restart istiod."
 
 
 def _against(standing: Standing, sight: Sight, *, late: bool) -> str:

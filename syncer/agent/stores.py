@@ -7,7 +7,7 @@ update of what somebody else changed meanwhile.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -26,17 +26,18 @@ from syncer.agent.names import (
     STATUS_KEY,
     STATUS_NAME,
 )
-from syncer.agent.sight import Sight
+from syncer.agent.sight import Shown, Sight
 from syncer.cluster.connection import Connection, NotFound
 from syncer.cluster.objects import ROOTS_CONFIG, Pod
 from syncer.cluster.wire import Page
 from syncer.protocol.cacerts import CRL, ROOTS
-from syncer.protocol.errors import HumanNeeded, Transient
-from syncer.protocol.trust import ObservedAgent, ObservedIssuer
+from syncer.protocol.certificates import Certificate, read_foreign_certificates
+from syncer.protocol.errors import HumanNeeded, Rejected, Transient
+from syncer.protocol.trust import ObservedAgent
 
 Raw = dict[str, Any]
-Ask = Callable[[Pod], ObservedIssuer]
-"""What a replica of istiod shows."""
+Ask = Callable[[Pod, Iterable[Certificate]], Shown]
+"""What a replica of istiod shows; given the roots that are published."""
 _MOST_ISTIODS: Final = 100
 _AT_ONCE: Final = 16
 """Replicas that don't answer mustn't make a turn last minutes."""
@@ -74,8 +75,19 @@ class Stores:
         return self._entries(AGENT_NAMESPACE, COMMITTED)
 
     def self_signed(self) -> Content | None:
-        """Root and key that istiod made itself; None: it didn't."""
-        raw = self._get(_secret(self._istio, SELF_SIGNED))
+        """Root and key that istiod made itself; None: it didn't.
+
+        Raises:
+            HumanNeeded: also if the right to read them, which agents don't have otherwise, isn't given.
+        """
+        try:
+            raw = self._get(_secret(self._istio, SELF_SIGNED))
+        except HumanNeeded as error:
+            if error.reason != "Forbidden":
+                raise
+            what = "PEERMESH_ADOPT_SELF_SIGNED is yes, and it may not be read"
+            remedy = "Give the agent the right to get it, as docs/trust.md says under Adoption."
+            raise HumanNeeded("NoRight", what, subject=f"Secret {self._istio}/{SELF_SIGNED}", remedy=remedy) from error
         return Content(_decoded(raw)) if raw is not None else None
 
     def sight(self) -> Sight:
@@ -89,9 +101,15 @@ class Stores:
         published = self._entries(self._istio, ROOTS_CONFIG) or {}
         revoked = self._entries(self._istio, CRLS_CONFIG) or {}
         reachable = [pod for pod in sorted(pods, key=lambda pod: pod.metadata.name) if pod.status.pod_ip]
+        roots = _published(published.get(ROOTS, ""))
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="istiod") as pool:
-            istiods = tuple(pool.map(self._ask, reachable))
-        return Sight(istiods=istiods, roots=published.get(ROOTS), crl=revoked.get(CRL))
+            shown = tuple(pool.map(lambda pod: self._ask(pod, roots), reachable))
+        return Sight(
+            istiods=tuple(one.issuer for one in shown),
+            own_root=tuple(one.issuer.pod for one in shown if one.own_root),
+            roots=published.get(ROOTS),
+            crl=revoked.get(CRL),
+        )
 
     def keep(self, kept: Kept) -> None:
         """Write what shall be kept; entries of others in that Secret stay."""
@@ -139,6 +157,13 @@ class Stores:
             return _object(self._connection.call("GET", path), path)
         except NotFound:
             return None
+
+
+def _published(text: str) -> tuple[Certificate, ...]:
+    try:
+        return read_foreign_certificates(text, subject=ROOTS_CONFIG)
+    except Rejected:
+        return ()
 
 
 def _object(answer: bytes, path: str) -> Raw:

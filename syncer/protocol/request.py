@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from syncer.protocol.cacerts_rules import KEY_TYPES
-from syncer.protocol.certificates import Certificate, CertificateFault, name_text, pem_blocks, same_key
+from syncer.protocol.certificates import CertificateFault, name_text, pem_blocks
 from syncer.protocol.errors import Rejected
 from syncer.protocol.packing import unpacked
 from syncer.protocol.revocation import AuthorityKey, make_crl, read_crls, signature_hash
@@ -34,6 +34,8 @@ SIGN_REQUEST_PURPOSE: Final = "peermesh/sign-request/1"
 REASONS: Final = ("first", "renewal", "ordered", "compromised", "rollover")
 MAX_PACKED: Final = 64 << 10
 MAX_UNPACKED: Final = 256 << 10
+MAX_ROTATION: Final = 999_999_999
+"""The number stands in a subject, which has room for 64 characters, and agents read no more digits."""
 _PROOF: Final = b"peermesh/request-proof/1\0"
 
 
@@ -176,27 +178,10 @@ def request_faults(request: SignRequest, *, cluster: str, mesh: str, key_type: s
     except Rejected as error:
         wrong.append((error.reason, error.what, error.remedy))
     else:
-        subject = subject_of(mesh=mesh, cluster=cluster, rotation=request.rotation)
-        wrong += [*_asked(csr, subject), *_key(csr, key_type), *(_list(crls, csr) if request.crl else ())]
+        if _is_number(request.rotation):
+            wrong += _asked(csr, subject_of(mesh=mesh, cluster=cluster, rotation=request.rotation))
+        wrong += [*_key(csr, key_type), *(_list(crls, csr) if request.crl else ())]
     return tuple(CertificateFault(rule=rule, certificate=where, what=what, remedy=fix) for rule, what, fix in wrong)
-
-
-def answer_faults(
-    certificate: Certificate, public_key: CertificatePublicKeyTypes, *, mesh: str, cluster: str, rotation: int
-) -> tuple[CertificateFault, ...]:
-    """Why this certificate isn't the answer to the request of this cluster for this rotation with this key.
-
-    Says nothing of the rules that any intermediate must follow.
-    """
-    subject = subject_of(mesh=mesh, cluster=cluster, rotation=rotation)
-    where, faults = f"the answer to {cluster}, {name_text(certificate.subject)}", []
-    if certificate.subject.public_bytes() != subject.public_bytes():
-        what, remedy = f"it isn't for {name_text(subject)}", "Sign the request that stands on main."
-        faults.append(CertificateFault(rule="ForeignSubject", certificate=where, what=what, remedy=remedy))
-    if not same_key(certificate.public_key(), public_key):
-        what, remedy = "it isn't for the key of the request", "Sign the request that stands on main."
-        faults.append(CertificateFault(rule="WrongKey", certificate=where, what=what, remedy=remedy))
-    return tuple(faults)
 
 
 _Fault = tuple[str, str, str]
@@ -209,10 +194,14 @@ def _envelope(request: SignRequest, *, cluster: str, mesh: str) -> Iterator[_Fau
         yield "ForeignCluster", "it is of another cluster than its sender", _SUSPECT
     if request.mesh != mesh:
         yield "ForeignMesh", "it is for another mesh", _SUSPECT
-    if request.rotation < 1:
-        yield "BadRotation", f"it asks for rotation {request.rotation}", _SUSPECT
+    if not _is_number(request.rotation):
+        yield "BadRotation", f"the number of its rotation isn't one from 1 to {MAX_ROTATION}", _SUSPECT
     if request.reason not in REASONS:
         yield "BadReason", f"its reason isn't one of {', '.join(REASONS)}", _SUSPECT
+
+
+def _is_number(rotation: int) -> bool:
+    return 1 <= rotation <= MAX_ROTATION
 
 
 def _asked(csr: x509.CertificateSigningRequest, subject: x509.Name) -> Iterator[_Fault]:

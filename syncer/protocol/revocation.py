@@ -98,6 +98,23 @@ def write_crls(crls: Iterable[x509.CertificateRevocationList]) -> str:
     return "".join(found[name].public_bytes(Encoding.PEM).decode() for name in sorted(found))
 
 
+def listers(text: str) -> tuple[str, ...]:
+    """Whose lists a `ca-crl.pem` holds: key identifiers of CAs, in hex, sorted; none where it can't be read."""
+    try:
+        crls = read_crls(text, subject="ca-crl.pem")
+    except Rejected:
+        return ()
+    return tuple(sorted({identifier for crl in crls if (identifier := _lister(crl))}))
+
+
+def _lister(crl: x509.CertificateRevocationList) -> str:
+    try:
+        found = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return ""
+    return found.hex() if found else ""
+
+
 def signature_hash(public_key: CertificatePublicKeyTypes) -> hashes.SHA256 | hashes.SHA384:
     """SHA-384 for P-384 and larger, else SHA-256."""
     wide = isinstance(public_key, ec.EllipticCurvePublicKey) and public_key.curve.key_size > 256
@@ -114,11 +131,19 @@ def crl_faults(
     """
     given, known = tuple(crls), tuple(authorities)
     faults = list(_currency(given, now))
+    # By name, because there may be hundreds of each.
+    lists: dict[x509.Name, list[x509.CertificateRevocationList]] = {}
+    below: dict[x509.Name, list[Certificate]] = {}
+    for crl in given:
+        lists.setdefault(crl.issuer, []).append(crl)
+    for certificate in known:
+        below.setdefault(certificate.issuer, []).append(certificate)
     for authority in known:
-        own = [crl for crl in given if crl.issuer == authority.subject]
+        subject = authority.subject
+        own = lists.get(subject, [])
         signed = [crl for crl in own if _signed_by(crl, authority)]
         faults += _presence(authority, own, signed)
-        faults += _revocations(known, authority, signed)
+        faults += _revocations(below.get(subject, []), authority, signed)
     return tuple(dict.fromkeys(faults))
 
 
@@ -157,16 +182,15 @@ def _presence(
 
 
 def _revocations(
-    known: tuple[Certificate, ...], authority: Certificate, signed: list[x509.CertificateRevocationList]
+    below: list[Certificate], authority: Certificate, signed: list[x509.CertificateRevocationList]
 ) -> Iterator[CertificateFault]:
-    for certificate in known:
-        if certificate.issuer == authority.subject:
-            for crl in signed:
-                if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-                    where = name_text(certificate.subject)
-                    what = f"{name_text(authority.subject)} has revoked it"
-                    remedy = "Rotate to another intermediate."
-                    yield CertificateFault(rule="Revoked", certificate=where, what=what, remedy=remedy)
+    for certificate in below:
+        for crl in signed:
+            if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+                where = name_text(certificate.subject)
+                what = f"{name_text(authority.subject)} has revoked it"
+                remedy = "Rotate to another intermediate."
+                yield CertificateFault(rule="Revoked", certificate=where, what=what, remedy=remedy)
 
 
 def _may_sign_lists(authority: Certificate) -> bool:

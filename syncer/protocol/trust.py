@@ -7,10 +7,12 @@ Certificates are named by fingerprint (`sha256:<hex>` of their DER), roots that 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With a time zone: what has none can't be held against any other."""
 STATUS_NAME: Final = "peermesh-ca-status"
 """Name of the ConfigMap in the agent's namespace that tells how the agent fares."""
 STATUS_KEY: Final = "status"
@@ -55,18 +57,30 @@ class ObservedProxy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     issuer: str = ""
     authority: str = ""
     trusts: tuple[str, ...] = ()
-    not_after: datetime | None = None
+    not_after: Moment | None = None
     live: bool | None = None
-    started: datetime | None = None
-    seen: datetime | None = None
+    started: Moment | None = None
+    seen: Moment | None = None
     error: str = ""
+
+
+class ObservedLag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Workloads that don't follow roots live, or may not, whether or not they were asked; `example` is one of them.
+
+    `oldest`: when the first of their pods started; None: of one of them that isn't known.
+    """
+
+    workloads: int = 0
+    example: str = ""
+    oldest: Moment | None = None
 
 
 class ObservedAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """How the cluster's CA agent fares, as it says itself.
 
     `rotation`: the one installed; `wanted`: the one it was told to ask for; `pending`: the one whose key it holds and
-    has asked for; 0: none. `roots`: sorted fingerprints of the bundle that it wrote. `trouble`: why it waits or has
+    has asked for; 0: none. `roots`: sorted fingerprints of the bundle that it wrote. `crls`: sorted key identifiers,
+    in hex, of the CAs whose revocation lists it wrote and istiod was seen to publish. `trouble`: why it waits or has
     refused, a sentence; empty: nothing is wrong. `restored`: it put the previous state back.
     """
 
@@ -74,6 +88,7 @@ class ObservedAgent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     wanted: int = 0
     pending: int = 0
     roots: tuple[str, ...] = ()
+    crls: tuple[str, ...] = ()
     trouble: str = ""
     restored: bool = False
 
@@ -85,16 +100,17 @@ class ObservedTrust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     mesh have no such ConfigMap.
     `issuers`: one for each replica of istiod. `proxies`: the newest result of each workload that was probed and is
     still there (the newest 1,000). `sampled_at`: when the last round of handshakes began, in which all of `issuers` and
-    some of `proxies` were seen; None: none was made, so both say nothing. `agent`: None where there is none. `istio`:
-    versions of istiod, or empty. `self_signed`: whether istiod signs with a published root itself, as it does without
-    `cacerts`; None: not known.
+    some of `proxies` were seen; None: none was made, so both say nothing. `lag`: None where nobody lags. `agent`: None
+    where there is none. `istio`: versions of istiod, or empty. `self_signed`: whether istiod signs with a published
+    root itself, as it does without `cacerts`; None: not known.
     """
 
     bundles: tuple[ObservedBundle, ...] = ()
     unread: int = 0
     issuers: tuple[ObservedIssuer, ...] = ()
     proxies: tuple[ObservedProxy, ...] = ()
-    sampled_at: datetime | None = None
+    sampled_at: Moment | None = None
+    lag: ObservedLag | None = None
     agent: ObservedAgent | None = None
     istio: str = ""
     self_signed: bool | None = None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from msgspec.structs import replace as replaced
 
 from syncer.agent.committed import read_committed
 from syncer.agent.decide import Decision, Install, Keep, MakeKey, Send, Sent, View, decide
 from syncer.agent.names import CACERTS, CRLS_CONFIG
 from syncer.agent.sight import Sight
+from syncer.protocol.revocation import listers
 from syncer.protocol.trust import ObservedIssuer
 from tests.agent.world import COMMIT, TERMS, World, config_map, secret
 from tests.pki.authority import NOW
@@ -128,6 +130,34 @@ def test_a_crl_that_istiod_doesnt_publish_isnt_taken_and_one_that_it_cant_is():
         decision = decide(replace(view, sight=replace(view.sight, crl=shown)), TERMS, late)
         assert expected in decision.agent.trouble
         assert (kept(decision).kept.change is not None) == bool(expected)
+
+
+def test_whose_lists_workloads_have_is_told_when_istiod_hands_them_on():
+    world = World(installed=1)
+    crl = world.mesh.root("a").crl() + world.signed[1].crl()
+    world.commit(1, {"ca-crl.pem": crl})
+    world.agent().turn()
+    view = seen(world)
+    had = tuple(sorted(listers(crl)))
+    assert 2 == len(had)
+    for shown, expected in (("", ()), (None, had), (crl, had)):  # None: an istiod that knows no lists
+        decision = decide(replace(view, sight=replace(view.sight, crl=shown)), TERMS, world.now)
+        assert expected == decision.agent.crls
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_where_istiod_reads_no_lists_nobody_waits_for_them(committed: bool):
+    world = World(installed=1)
+    crl = world.signed[1].crl()
+    tls = world.standing.content.cacerts
+    world.api.put(
+        secret(CACERTS),
+        {"tls.crt": tls.chain, "tls.key": world.standing.content.key, "ca.crt": tls.roots},
+        kind="kubernetes.io/tls",
+    )
+    world.commit(1, {"ca-crl.pem": crl} if committed else {})
+    told = decide(seen(world), TERMS, world.now).agent.crls
+    assert (listers(crl) if committed else ()) == told
 
 
 def test_published_roots_in_another_spelling_are_the_same_in_the_end():

@@ -30,7 +30,8 @@ def test_what_istiod_doesnt_take_within_two_periods_is_put_back():
     assert world.status.restored
     assert world.status.trouble == (
         "istiod istiod-1 still signs with another certificate, 120 s after cacerts was changed, so the previous "
-        "content was put back. Order another rotation, or take the change back in Git."
+        "content was put back. With new pods of istiod it is tried again; else order another rotation, or take it "
+        "back in Git."
     )
 
 
@@ -52,6 +53,23 @@ def test_what_was_put_back_isnt_tried_again_until_something_else_is_committed():
     world.run(agent)
     assert [world.certificate(3)] == world.signs
     assert (False, "") == (world.status.restored, world.status.trouble)
+
+
+def test_what_was_put_back_is_tried_again_once_every_istiod_is_another():
+    """For a cluster that is being adopted there is no other way on: it can't have another rotation yet."""
+    world = World(installed=1)
+    world.replicas("istiod-1", "istiod-2")
+    refusing(world)
+    world.commit(1, roots=("a", "b"))
+    agent = world.agent()
+    world.run(agent)
+    written = world.api.writes.count(secret(CACERTS))
+    world.replicas("istiod-2", "istiod-3")
+    world.run(agent)
+    assert (written, True) == (world.api.writes.count(secret(CACERTS)), world.status.restored)
+    world.replicas("istiod-3", "istiod-4")
+    world.run(agent)
+    assert (2, False, "") == (len(world.standing.roots), world.status.restored, world.status.trouble)
 
 
 def test_taking_the_commit_back_ends_the_trouble():

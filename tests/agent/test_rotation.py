@@ -9,6 +9,7 @@ import pytest
 from syncer.agent.names import CACERTS
 from syncer.protocol.certificates import same_key
 from syncer.protocol.request import proof_holds, read_csr, request_faults
+from syncer.protocol.revocation import listers
 from tests.agent.world import OWN, World, secret
 
 DAY = 86400
@@ -223,6 +224,7 @@ def test_crls_are_written_and_taken_out():
     agent.turn()
     assert crl == world.standing.content.text("ca-crl.pem")
     world.run(agent)
+    assert listers(crl) == world.status.crls
     world.commit(1)
     agent.turn()
     assert "ca-crl.pem" not in world.standing.content.data
@@ -236,3 +238,18 @@ def test_the_clock_of_a_request_is_that_of_its_sending():
     world.now += timedelta(hours=1)
     agent.turn()
     assert timedelta(hours=1) == world.sent[1].requested_at - world.sent[0].requested_at
+
+
+def test_who_has_nothing_valid_left_takes_a_root_and_what_signs_under_it_in_one_step():
+    """Istiod takes no bundle beside an intermediate that has expired, so the root can't come first."""
+    world = World(installed=1)
+    world.now += timedelta(days=200)
+    agent = world.agent()
+    world.commit(1, roots=("a", "b"), wanted="2", reason="rollover")
+    world.run(agent, 20)
+    assert (1, 1) == (world.standing.rotation, len(world.standing.roots))
+    assert "it expired at" in world.status.trouble
+    world.commit(world.sign(root="b"), roots=("a", "b"))
+    world.run(agent)
+    assert (2, 2, "") == (world.standing.rotation, len(world.standing.roots), world.status.trouble)
+    assert [world.certificate(2)] == world.signs

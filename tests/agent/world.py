@@ -25,6 +25,7 @@ from syncer.agent.kept import Kept, read_kept
 from syncer.agent.names import AGENT_NAMESPACE, CACERTS, COMMITTED, OWN_SECRET, STATUS_NAME
 from syncer.agent.run import Agent, Post
 from syncer.agent.settings import Settings
+from syncer.agent.sight import Shown
 from syncer.agent.stores import Stores
 from syncer.cluster.connection import Conflict, Connection, NotFound
 from syncer.cluster.objects import ROOTS_CONFIG, Pod
@@ -127,19 +128,22 @@ def _values(path: str, data: Mapping[str, str | bytes]) -> dict[str, str]:
 
 @dataclass
 class Istiod:
-    """What one replica signs with. `refuses`: what it doesn't take although it could; it never takes what is wrong."""
+    """What one replica signs with. `refuses`: what it doesn't take although it could; it never takes what is wrong.
+    `own_root`: it made its root itself, and reads no `cacerts` before it is started again.
+    """
 
     name: str = "istiod-1"
     content: Content | None = None
     refuses: Callable[[Content], bool] = lambda _content: False
     away: bool = False
+    own_root: bool = False
     history: list[tuple[datetime, Content]] = field(default_factory=list)
 
     def look(self, now: datetime) -> None:
         """It reads what the kubelet has brought by now, every version once and in order."""
         while self.history and self.history[0][0] <= now - PERIOD:
             _, mounted = self.history.pop(0)
-            if not self.refuses(mounted) and _fits(mounted, self.content):
+            if not self.own_root and not self.refuses(mounted) and _fits(mounted, self.content):
                 self.content = mounted
 
     def says(self) -> ObservedIssuer:
@@ -201,7 +205,8 @@ class World:
     def restart_istiod(self) -> None:
         for istiod in self.istiods:
             istiod.history.clear()
-            istiod.content = self.cacerts
+            if self.cacerts is not None or not istiod.own_root:
+                istiod.content, istiod.own_root = self.cacerts, False
         self._publish()
 
     def commit(
@@ -334,8 +339,9 @@ class World:
         verify([self.signing_key], SIGN_REQUEST_PURPOSE, "acme", cluster, packed, signature)
         self.sent.append(unpack(packed))
 
-    def _ask(self, pod: Pod) -> ObservedIssuer:
-        return next(istiod for istiod in self.istiods if istiod.name == pod.metadata.name).says()
+    def _ask(self, pod: Pod, _published: object) -> Shown:
+        istiod = next(istiod for istiod in self.istiods if istiod.name == pod.metadata.name)
+        return Shown(issuer=istiod.says(), own_root=istiod.own_root)
 
     def _list_pods(self) -> None:
         pods = [

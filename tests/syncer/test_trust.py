@@ -18,8 +18,16 @@ from syncer.cluster.lean import lean
 from syncer.observe import observe
 from syncer.protocol.certificates import fingerprint
 from syncer.protocol.observation import pack, unpack
-from syncer.protocol.trust import ObservedAgent, ObservedBundle, ObservedIssuer, ObservedProxy, ObservedTrust
+from syncer.protocol.trust import (
+    ObservedAgent,
+    ObservedBundle,
+    ObservedIssuer,
+    ObservedLag,
+    ObservedProxy,
+    ObservedTrust,
+)
 from syncer.trust import (
+    MAX_CRLS,
     MAX_ROOTS,
     MAX_TOLD,
     NOTHING,
@@ -119,9 +127,9 @@ def test_the_agents_own_word_is_passed_on() -> None:
 
 
 def test_a_word_of_the_agent_without_end_is_cut() -> None:
-    text = json.dumps({"roots": ["sha256:aa"] * 1000, "trouble": "x" * 1000})
+    text = json.dumps({"roots": ["sha256:aa"] * 1000, "crls": ["aa"] * 5000, "trouble": "x" * 1000})
     agent = trust(cluster(status(text))).agent
-    assert agent == ObservedAgent(roots=("sha256:aa",) * MAX_ROOTS, trouble="x" * 300)
+    assert agent == ObservedAgent(roots=("sha256:aa",) * MAX_ROOTS, crls=("aa",) * MAX_CRLS, trouble="x" * 300)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"rotation": "three"}', "\N{REPLACEMENT CHARACTER}", "[" * 5000])
@@ -253,6 +261,16 @@ def test_a_sidecar_follows_roots_live_if_its_own_environment_says_so(
     env: dict[str, str], live: bool, native: bool
 ) -> None:
     assert live is seen(Handshake(), workload(env=env, native=native)).live
+
+
+def test_of_all_pods_it_is_told_whether_some_follow_roots_late_whoever_was_asked() -> None:
+    live = workload("a-1", env={"PROXY_CONFIG_XDS_AGENT": "true"})
+    state = cluster(live, workload("b-1"), workload("a-2", started="2026-11-24T06:00:00Z"))
+    first = datetime(2026, 11, 24, 6, tzinfo=UTC)
+    assert ObservedLag(workloads=2, example="shop/a-2", oldest=first) == trust(state, Sample(at=NOW)).lag
+    unknown = cluster(live, workload("b-1"), workload("a-2", started=""))
+    assert ObservedLag(workloads=2, example="shop/a-2") == trust(unknown, Sample(at=NOW)).lag
+    assert trust(cluster(live), Sample(at=NOW)).lag is None
 
 
 def test_of_a_pod_whose_sidecar_isnt_listed_it_isnt_known() -> None:
