@@ -28,6 +28,7 @@ from workers.documents.trust import (
     PkiDocument,
     duration_of,
 )
+from workers.pki.lists import former_crls
 from workers.tree import Files, Pki, Problem, Tree, compared
 
 _SIGNER: Final = "The signer signs what stands on main, and `flush` proposes it: close this and look who made it."
@@ -66,10 +67,11 @@ def _read(files: Files) -> Pki:
     found: dict[str, PkiDocument | None] = {}
     for path, _ in files.under(paths.PKI):
         try:
-            if paths.place(path) is not None:
-                found[path] = read(path, files.read(path))  # type: ignore[assignment]
+            document = read(path, files.read(path))
         except Invalid:
             continue
+        if isinstance(document, PkiDocument):
+            found[path] = document
     return Pki().with_changes(found)
 
 
@@ -181,7 +183,7 @@ def _intermediate(tree: Tree, files: Files, before: Pki, name: str, changed: Col
 
 def _signed_part(spec: IntermediateSpec) -> tuple[object, ...]:
     """All but what may change without a signature: a cross certificate that goes, a line break that comes."""
-    return spec.rotation, spec.root, spec.certificate, spec.crl, spec.sealed
+    return spec.rotation, spec.root, spec.certificate, spec.crl, spec.former_crls, spec.sealed
 
 
 def _beside(path: str, changed: Iterable[str]) -> Iterator[str]:
@@ -209,6 +211,8 @@ def _answers(
         yield ("spec", "rotation"), f"rotation {rotation} comes after rotation {old.spec.rotation}"
     if spec.root != asked.spec.root:
         yield ("spec", "root"), f"it stands under root {spec.root}, and {asked.spec.root} was approved"
+    if spec.former_crls != former_crls(old.spec if old is not None else None):
+        yield ("spec", "formerCrls"), "they aren't the CRLs of the intermediates before it"
     yield from _certifies(tree, name, spec, asked.spec)
 
 

@@ -7,7 +7,6 @@ certificates, and is still due at the next turn.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,10 +26,10 @@ from workers.situation import seen_of_trust
 from workers.tree import Tree, blob_id
 from workers.trust import TrustStatus, trust_status
 
-_REFUSED: Final = re.compile(r"refused \((\w+)\)")
 _WAITS: Final = frozenset({"TooEarly", "Restored", "RefusedByIstiod", "CrlMissing", "OldIstio"})
 """Refusals that are waits, or that other alarms tell."""
-_AT_REST: Final = frozenset({"steady", "excluded"})
+AT_REST: Final = frozenset({"steady", "excluded"})
+"""Phases in which a cluster waits for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ def reasons_of(remote: Remote, found: Next) -> list[str]:
     gates, because what opens them is observed and makes no news.
     """
     reasons = [step.branch for step in found.steps if not fits(remote, step)]
-    moving = sorted(name for name, phase in found.phases.items() if phase.name not in _AT_REST)
+    moving = sorted(name for name, phase in found.phases.items() if phase.name not in AT_REST)
     return reasons or [f"{name} {found.phases[name].name}" for name in moving]
 
 
@@ -99,7 +98,6 @@ def figures_of(
     status = trust_status(tree, now, observed=observed, phases={}, waiting=found.waiting)
     managed = [cluster for cluster in status.clusters if cluster.managed]
     counted = [cluster for cluster in managed if not cluster.excluded]
-    refused = ((name, rule) for name, text in found.waiting.items() for rule in _REFUSED.findall(text))
     return TrustFigures(
         dates={cluster.name: cluster.dates for cluster in managed if cluster.dates},
         roots={root.name: root.ends for root in status.roots if root.trusted_by or root.name == _goal(tree)},
@@ -107,7 +105,7 @@ def figures_of(
         agents={cluster.name: _level(cluster.observed) for cluster in counted if cluster.observed},
         unsigned=since((name for name, at in found.phases.items() if at.name == "approved"), before.unsigned, now),
         unmet=since((cluster.name for cluster in counted if cluster.unmet), before.unmet, now),
-        refused=since(((name, rule) for name, rule in refused if rule not in _WAITS), before.refused, now),
+        refused=since(((name, rule) for name, rule in found.refused if rule not in _WAITS), before.refused, now),
     )
 
 

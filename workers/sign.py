@@ -7,6 +7,7 @@ one that brings a certificate back which the journal lost.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -140,7 +141,10 @@ class Signing:
                 self._journal.keep(entry)
         elif (entry.root, entry.key_fingerprint) != (said.root, said.key_fingerprint):
             what = f"rotation {said.rotation} was signed before, for another key or root, and is signed once"
-            remedy = f"`peermesh ca request-rotation {cluster}` orders the next."
+            free = next(n for n in itertools.count(said.rotation + 1) if self._journal.find(cluster, n) is None)
+            remedy = f"Order rotation {free} in spec.trust.rotate of {paths.MESH}: those before it were signed, too."
+            if free == said.rotation + 1:
+                remedy = f"`peermesh ca request-rotation {cluster}` orders the next."
             raise HumanNeeded("SignedBefore", what, subject=f"the request of {cluster}", remedy=remedy)
         return entry
 

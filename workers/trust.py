@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 from syncer.protocol.cacerts import Cacerts, cacerts_faults
@@ -18,6 +19,8 @@ from syncer.protocol.trust import ObservedTrust
 from workers.documents import paths
 from workers.documents.trust import Intermediate, MeshTrust
 from workers.pki.due import Dates, dates
+from workers.pki.past import Past, called
+from workers.pki.proposing import Lasting
 from workers.tree import Tree
 
 
@@ -39,7 +42,8 @@ class RootStatus:
 class ClusterCertificate:
     """How a cluster's certificates stand. `root`: that it signs under, as main has it; `rotation` 0: nothing was signed
     for it yet. `ordered`: the rotation that people ordered and it doesn't have. `phase`, `waits`: empty where nobody
-    looked. `observed`: None where nothing was observed; `unmet`: what was observed otherwise than main has it.
+    looked. `lasting`: what of it is so, and since when, as far as somebody knows. `observed`: None where nothing was
+    observed; `unmet`: what was observed otherwise than main has it.
     """
 
     name: str
@@ -54,6 +58,7 @@ class ClusterCertificate:
     ordered: int
     phase: str
     waits: str
+    lasting: tuple[Lasting, ...]
     observed: ObservedTrust | None
     unmet: tuple[str, ...]
 
@@ -67,6 +72,7 @@ class TrustStatus:
     roots: tuple[RootStatus, ...]
     clusters: tuple[ClusterCertificate, ...]
     waits: str
+    lasting: tuple[Lasting, ...]
 
     @property
     def progress(self) -> Mapping[str, tuple[int, int]]:
@@ -88,17 +94,20 @@ def trust_status(
     observed: Mapping[str, ObservedTrust],
     phases: Mapping[str, str],
     waiting: Mapping[str, str],
+    lasting: Mapping[str, tuple[Lasting, ...]] | None = None,
+    past: Past | None = None,
 ) -> TrustStatus:
-    """How certificates stand. `phases` and `waiting`: by cluster, `*` for the mesh; what nobody says is left empty."""
+    """How certificates stand. `phases`, `waiting` and `lasting`: by cluster, `*` for the mesh; what nobody says is left
+    empty. `past`: what main had before gives it a name.
+    """
+    said = _Said(phases=phases, waiting=waiting, lasting=lasting or {}, past=past or Past())
     return TrustStatus(
         mesh=tree.mesh.metadata.name,
         orders=tree.mesh.spec.trust,
         roots=tuple(_roots(tree)),
-        clusters=tuple(
-            _cluster(tree, name, now, observed.get(name), phases.get(name, ""), waiting.get(name, ""))
-            for name in tree.clusters
-        ),
+        clusters=tuple(_cluster(tree, name, now, observed.get(name), said) for name in tree.clusters),
         waits=waiting.get("*", ""),
+        lasting=said.lasting.get("*", ()),
     )
 
 
@@ -121,9 +130,17 @@ def _roots(tree: Tree) -> Iterator[RootStatus]:
         )
 
 
-def _cluster(
-    tree: Tree, name: str, now: datetime, observed: ObservedTrust | None, phase: str, waits: str
-) -> ClusterCertificate:
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What is told of the clusters by name."""
+
+    phases: Mapping[str, str]
+    waiting: Mapping[str, str]
+    lasting: Mapping[str, tuple[Lasting, ...]]
+    past: Past
+
+
+def _cluster(tree: Tree, name: str, now: datetime, observed: ObservedTrust | None, said: _Said) -> ClusterCertificate:
     pki, trust = tree.facts.pki, tree.mesh.spec.trust
     standing, step = pki.intermediates.get(name), pki.steps.get(name)
     found = dates(tree, name)
@@ -141,10 +158,11 @@ def _cluster(
         dates=found,
         alarm=found.alarm(now) if found else "",
         ordered=order.rotation if order and order.rotation > rotation else 0,
-        phase=phase,
-        waits=waits,
+        phase=said.phases.get(name, ""),
+        waits=said.waiting.get(name, ""),
+        lasting=said.lasting.get(name, ()),
         observed=observed,
-        unmet=unmet(tree, name, observed) if observed else (),
+        unmet=unmet(tree, name, observed, said.past) if observed else (),
     )
 
 
@@ -171,13 +189,13 @@ def certificate_of(standing: Intermediate | None) -> Certificate | None:
         return None
 
 
-def unmet(tree: Tree, name: str, observed: ObservedTrust) -> tuple[str, ...]:
+def unmet(tree: Tree, name: str, observed: ObservedTrust, past: Past) -> tuple[str, ...]:
     """What of a cluster isn't as main has it, as far as it was observed: for two kubelet periods that is normal."""
     pki = tree.facts.pki
     standing, step = pki.intermediates.get(name), pki.steps.get(name)
     if step is None:
         return ()
-    wanted = {root.fingerprint for root in _roots(tree) if root.name in step.bundle}
+    wanted = {printed for printed, root in _by_fingerprint(tree).items() if root in step.bundle}
     found = [
         f"namespace {bundle.example} has other roots than main"
         for bundle in observed.bundles
@@ -186,15 +204,27 @@ def unmet(tree: Tree, name: str, observed: ObservedTrust) -> tuple[str, ...]:
     certificate = certificate_of(standing)
     if certificate is not None:
         ours = fingerprint(certificate)
-        others = [issuer.pod for issuer in observed.issuers if issuer.issuer not in {"", ours}]
-        found += [f"{pod} signs with another intermediate than main has" for pod in others]
+        earlier = {
+            fingerprint(before): called(one) for one in past.earlier.get(name, ()) if (before := certificate_of(one))
+        }
+        others = [issuer for issuer in observed.issuers if issuer.issuer not in {"", ours}]
+        found += [_signs_otherwise(issuer.pod, earlier.get(issuer.issuer, ""), standing) for issuer in others]
     has = standing.spec.rotation if standing else 0
     if observed.agent is not None and observed.agent.rotation != has:
         found.append(f"its agent has installed rotation {observed.agent.rotation}, main has {has}")
     return tuple(found)
 
 
+def _signs_otherwise(pod: str, earlier: str, standing: Intermediate | None) -> str:
+    if earlier and standing is not None:
+        return f"{pod} still signs with {earlier}; main has {standing.spec.rotation}"
+    return f"{pod} signs with another intermediate than main has"
+
+
 # --- whether pairs accept each other
+
+
+_Source = Literal["main", "observed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,42 +236,61 @@ class Pair:
 
     shower: str
     verifier: str
-    source: Literal["main", "observed"]
+    source: _Source
     why: str
 
 
 def pairs(tree: Tree, now: datetime, observed: Mapping[str, ObservedTrust]) -> tuple[Pair, ...]:
     """Every cluster that signs with an intermediate on main, against every other one: calls need both directions."""
-    pki = tree.facts.pki
+    pki, known = tree.facts.pki, _by_fingerprint(tree)
+    trusted = [
+        (verifier, source, bundle)
+        for verifier, step in sorted(pki.steps.items())
+        for source, bundle in dict.fromkeys(_bundles(step.bundle, observed.get(verifier), known))
+    ]
     found: list[Pair] = []
-    for shower in sorted(pki.intermediates):
-        for verifier in sorted(pki.steps):
-            if shower == verifier or shower not in tree.clusters:
-                continue
-            found.append(_pair(tree, now, shower, verifier, "main", pki.steps[verifier].bundle))
-            seen = observed.get(verifier)
-            known = _by_fingerprint(tree)
-            for bundle in seen.bundles if seen else ():
-                names = tuple(known[root] for root in bundle.roots if root in known)
-                found.append(_pair(tree, now, shower, verifier, "observed", names))
-    return tuple(dict.fromkeys(found))
+    for shower in sorted(pki.intermediates.keys() & tree.clusters.keys()):
+        verdicts: dict[tuple[str, ...], str] = {}  # most clusters have one bundle, and a verdict takes milliseconds
+        for verifier, source, bundle in trusted:
+            if verifier != shower:
+                if bundle not in verdicts:
+                    verdicts[bundle] = _verdict(tree, now, shower, bundle)
+                found.append(Pair(shower=shower, verifier=verifier, source=source, why=verdicts[bundle]))
+    return tuple(found)
 
 
-def _pair(
-    tree: Tree, now: datetime, shower: str, verifier: str, source: Literal["main", "observed"], bundle: Iterable[str]
-) -> Pair:
+def _bundles(
+    main: tuple[str, ...], observed: ObservedTrust | None, known: Mapping[str, str]
+) -> Iterator[tuple[_Source, tuple[str, ...]]]:
+    """Which roots a cluster trusts, and who says so."""
+    yield "main", main
+    for bundle in observed.bundles if observed else ():
+        yield "observed", tuple(sorted(known[root] for root in bundle.roots if root in known))
+
+
+def _verdict(tree: Tree, now: datetime, shower: str, bundle: Iterable[str]) -> str:
     pki = tree.facts.pki
     spec = pki.intermediates[shower].spec
     roots = "".join(pki.roots[name].spec.certificate for name in bundle if name in pki.roots)
     if not roots:
-        return Pair(shower=shower, verifier=verifier, source=source, why=_NO_ROOT)
+        return _NO_ROOT
     files = Cacerts(certificate=spec.certificate, chain=spec.certificate + spec.chain, roots=roots)
     faults = cacerts_faults(files, trust_domain=tree.clusters[shower].spec.trust_domain, now=now)
-    return Pair(shower=shower, verifier=verifier, source=source, why="; ".join(map(str, faults)))
+    return "; ".join(map(str, faults))
 
 
 _NO_ROOT: Final = "it trusts no root that pki/roots/ knows"
 
 
 def _by_fingerprint(tree: Tree) -> dict[str, str]:
-    return {root.fingerprint: root.name for root in _roots(tree)}
+    printed = {_fingerprint(root.spec.certificate): name for name, root in tree.facts.pki.roots.items()}
+    return {text: name for text, name in printed.items() if text}
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(text: str) -> str:
+    """Empty where it can't be read: `check` says so."""
+    try:
+        return fingerprint(read_certificate(text, subject="pki/roots"))
+    except Rejected:
+        return ""

@@ -15,6 +15,7 @@ from syncer.protocol.message import OBSERVE, arguments, queue
 from syncer.protocol.observation import Observation, pack
 from syncer.protocol.offer import Offer
 from syncer.protocol.signature import OBSERVATION, SigningKey
+from syncer.protocol.trust import ObservedTrust
 from workers.outside import BorderKeys
 
 WEST = SigningKey.from_seed(b"w" * 32)
@@ -219,6 +220,10 @@ NOT_BELIEVED: Mapping[str, tuple[str, Callable[[datetime], tuple[str, str, str]]
     ),
     "an unknown format": ("UnknownFormat", lambda now: _changed(now, format=2)),
     "a time without zone": ("BadObservation", lambda now: _changed(now, observed_at=now.replace(tzinfo=None))),
+    "a time of trust without zone": (
+        "BadObservation",
+        lambda now: _changed(now, trust=ObservedTrust(sampled_at=now.replace(tzinfo=None))),
+    ),
     "of another mesh": ("WrongCluster", lambda now: _changed(now, mesh="other\nmesh")),
     "of another cluster": ("WrongCluster", lambda now: _changed(now, cluster="../east")),
     "sixteen minutes old": ("TooOld", lambda now: _changed(now, observed_at=now - timedelta(minutes=16))),

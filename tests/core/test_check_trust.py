@@ -189,6 +189,19 @@ def test_with_crls_the_lists_of_all_clusters_change_with_a_certificate():
     assert {"clusters/west/ca/cacerts.yaml", SIGNED} == set(files)
 
 
+@pytest.mark.parametrize(
+    ("former", "passes"), [(("west", 1), True), (("west", 3), False), (("east", 1), False), (None, False)]
+)
+def test_the_lists_of_former_intermediates_are_those_that_main_had(former: tuple[str, int] | None, passes: bool):
+    west = MADE.intermediate("west").crl(lasts=60 * DAY)  # signatures differ each time
+    brought = "" if former is None else MADE.intermediate(*former).crl(lasts=60 * DAY)
+    had = (root("a"), root("b"), steps(east=STEADY, west=STEADY), intermediate("east"))
+    base = (*had, intermediate("west", crl=west), approved(request()))
+    said = told(signed(former_crls=west if former == ("west", 1) else brought), base=base)
+    assert passes == (not said)
+    assert passes or "they aren't the CRLs of the intermediates before it" in said[0]
+
+
 def test_an_intermediate_is_not_removed_while_its_cluster_is_managed():
     assert told(removes=[SIGNED])[0] == (
         f"{SIGNED}: an intermediate was removed, and its cluster signs with it. "

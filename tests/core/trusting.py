@@ -21,6 +21,7 @@ from syncer.protocol.observation import pack
 from syncer.protocol.offer import Offer
 from syncer.protocol.request import SIGN_REQUEST_PURPOSE, SignRequest, make_csr, read_csr
 from syncer.protocol.request import pack as pack_request
+from syncer.protocol.revocation import listers
 from syncer.protocol.signature import OBSERVATION, SigningKey
 from syncer.protocol.trust import ObservedAgent, ObservedBundle, ObservedIssuer, ObservedProxy, ObservedTrust
 from tests import meshes
@@ -55,6 +56,7 @@ from workers.forge.git import GitForge, approve
 from workers.ground import blobs_of
 from workers.journal import FolderJournal
 from workers.outside import Branch, Inbox, Kept, Remote, Repository, Update
+from workers.pki.lists import mesh_crls
 from workers.reach import reach
 from workers.render import render
 from workers.sign import Signing
@@ -192,9 +194,14 @@ class TrustSite:
             issuers=(ObservedIssuer(pod="istiod-0", issuer=issuer),),
             proxies=(proxy,),
             sampled_at=self.now,
-            agent=ObservedAgent(rotation=standing.spec.rotation, roots=known),
+            agent=ObservedAgent(rotation=standing.spec.rotation, roots=known, crls=self.lists()),
             istio="1.31.0",
         )
+
+    def lists(self) -> tuple[str, ...]:
+        """Whose CRLs main says that clusters shall have."""
+        trust = self.main.mesh.spec.trust
+        return listers(mesh_crls(self.main.facts.pki)) if trust is not None and trust.crls else ()
 
     def observes(self, *names: str, **changed: Any) -> None:
         """Heartbeats of these clusters; of all without names."""

@@ -73,7 +73,7 @@ _MESH_TRUST = st.builds(
     paused=st.booleans(),
     canary=_SOME_LABELS,
     exclude=_SOME_LABELS,
-    soak=_DURATIONS | st.just("0m"),
+    soak=_DURATIONS | st.integers(0, 99_999).map("{}s".format) | st.just("0m"),
     workload_lifetime=_DURATIONS,
     intermediates=st.builds(
         Intermediates, lifetime=_DURATIONS, key=st.sampled_from(["P-256", "P-384"]), renew_at=st.floats(0.1, 0.9)

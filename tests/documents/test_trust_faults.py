@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from workers.documents.trust import (
     Root,
     SealingCertificate,
     SealingSpec,
+    duration_of,
 )
 from workers.documents.writing import write
 from workers.tree import FilesInMemory, Tree, read_tree
@@ -112,6 +114,10 @@ IN_ONE = [
      "mesh/mesh.yaml:18: `spec.trust.distrustFirst` breaks calls, and no root is compromised. "),
     ("a life of nothing", mesh_with(workload_lifetime="0m"),
      "mesh/mesh.yaml:18: `spec.trust.workloadLifetime` is 0m, which is no time to live. "),
+    ("a life of less than a minute", mesh_with(workload_lifetime="59s"),
+     "mesh/mesh.yaml:18: `spec.trust.workloadLifetime` is 59s, which is no time to live. "),
+    ("a life of ages", mesh_with(workload_lifetime="900000d"),
+     "mesh/mesh.yaml:18: `spec.trust.workloadLifetime` is 900000d, which is no time to live. "),
     ("a canary twice", mesh_with(canary=("east", "east")),
      'mesh/mesh.yaml:20: `spec.trust.canary[1]` is "east", which stands twice. Keep one of the two.'),
     ("a serial twice", mesh_with(revoked=(Revoked(issuer="a", serial="1f"),) * 2),
@@ -178,6 +184,14 @@ def test_the_mesh_that_these_faults_are_put_into_has_none():
     assert [] == read()[1]
 
 
+def test_two_imported_roots_may_have_one_subject():
+    """As istiods make them that made theirs as `cluster.local`."""
+    first = with_spec(root("b"), imported=True)
+    second = with_spec(root("c"), certificate=STRANGER.root("b").pem, imported=True)
+    assert [] == read(first, second)[1]
+    assert 1 == len(read(first, with_spec(second, imported=False))[1])
+
+
 def test_no_message_quotes_a_key():
     _, told = read(with_spec(root(), certificate=robbed(root().spec.certificate)))
     secret = key_pem(private_key("west-1")).splitlines()[1]
@@ -225,3 +239,11 @@ def test_line_breaks_stand_in_pem_alone(document: Root | Intermediate | Certific
 
 def test_what_is_sealed_is_bytes_in_base64():
     assert [] == read(with_spec(intermediate("west"), sealed=base64.b64encode(b"x" * 32).decode()))[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0m", 0), ("30s", 30), ("2m", 120), ("24h", 86_400), ("90d", 7_776_000)]
+)
+def test_a_time_is_so_many_of_its_unit(text: str, seconds: int):
+    assert timedelta(seconds=seconds) == duration_of(text)
+    assert [] == read(mesh_with(soak=text))[1]

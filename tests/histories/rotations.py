@@ -173,6 +173,6 @@ HISTORIES: Final = (
         "a new cluster that has a CA already isn't cut off from itself",
         "both sign under a",
         ("north gets a `spec.trust`, and is self-signed", "north: refused (OwnAuthority): it has a CA already"),
-        ("north asks for 1: first", "north: Adopt it: `peermesh ca import north`."),
+        ("north asks for 1: first", "north: Adopt it: `peermesh ca import north --root FILE`."),
     ),
 )

@@ -11,7 +11,7 @@ Keys are made once per process and name, so that making a mesh again costs signa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -247,11 +247,6 @@ class Mesh:
         )
         root = issuer.certificate.issuer == issuer.certificate.subject
         return Authority(certificate=made, key=key, above=() if root else (issuer.certificate, *issuer.above))
-
-
-def with_above(authority: Authority, *above: Certificate) -> Authority:
-    """The same with these certificates after it in its chain."""
-    return replace(authority, above=above)
 
 
 def leaf(

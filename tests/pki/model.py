@@ -5,7 +5,8 @@ The only mover is `next_step`. After every tick `World.tick` holds the world aga
 - Every two workloads of clusters that count, and that talked, still accept each other, both ways.
 - Everything that stands on main as an intermediate answers a request that stood on main before it was signed.
 
-A pair with an excluded cluster owes nothing; it does again once it shares roots for good.
+A pair with a cluster that is excluded, or whose intermediate has expired, owes nothing; it does again once it shares
+roots for good.
 """
 
 from __future__ import annotations
@@ -190,10 +191,10 @@ class World:
     # --- what must hold
 
     def _hold(self, after: str) -> None:
-        excluded = set(self.orders.exclude)
+        excluded = {*self.orders.exclude, *(name for name in self.clusters if self._has_ended(name))}
         for pair in combinations_with_replacement(sorted(self.clusters), 2):
             if excluded & set(pair):
-                if pair[0] != pair[1]:
+                if pair[0] != pair[1] or self._has_ended(pair[0]):
                     self.owed.discard(pair)
                 continue
             if pair in self.owed:
@@ -202,6 +203,11 @@ class World:
                     raise Broken(f"{pair[0]} and {pair[1]} share no root after: {after}")
             elif self._share(*pair) and self._for_good(*pair):
                 self.owed.add(pair)
+
+    def _has_ended(self, name: str) -> bool:
+        """Whether nothing of it is valid any more: what it has isn't newer than what stands on main."""
+        standing = self.main.facts.pki.intermediates.get(name)
+        return standing is not None and SLIPS.certificates(standing.spec.certificate)[0].ends <= self.now
 
     def _share(self, one: str, other: str) -> bool:
         return bool(self.clusters[one].workloads and self.clusters[other].workloads) and all(

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from syncer.protocol.errors import Rejected
 from syncer.protocol.request import empty_crl, subject_of
-from syncer.protocol.revocation import MAX_CRLS, REASONS, read_crls, signature_hash, write_crls
+from syncer.protocol.revocation import MAX_CRLS, REASONS, listers, read_crls, signature_hash, write_crls
 from tests.pki.authority import DAY, NOW, Authority, Mesh, key_pem, private_key
 from tests.pki.drafts import Draft
 from tests.pki.leaks import printed, shows
@@ -173,3 +173,10 @@ def test_a_delta_list_is_refused():
     builder = builder.add_extension(x509.DeltaCRLIndicator(1), critical=True)
     text = builder.sign(A.key, signature_hash(A.key.public_key())).public_bytes(Encoding.PEM).decode()
     assert ["CrlExtension"] == rules(text, A)
+
+
+def test_whose_lists_a_text_holds_is_said_by_the_keys_of_cas():
+    identifiers = sorted(ca.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex()
+                         for ca in (A, WEST))  # fmt: skip
+    assert tuple(identifiers) == listers(crl_bundle([WEST.crl(), A.crl()]))
+    assert () == listers("") == listers("no list")

@@ -168,6 +168,24 @@ def test_what_a_cluster_says_is_harmless_text():
     assert 160 == len(plain("x" * 1000))
 
 
+def test_why_an_agent_put_a_change_back_is_told_to_its_end():
+    standing = steady()
+    why = f"istiod istiod-1 still signs with another certificate, {'so ' * 50}the previous content was put back"
+    agent = ObservedAgent(trouble=f"{why}. Order another rotation, or take the change back in Git.", restored=True)
+    found = step(standing, Seen(observed={"east": observed(standing, "east", agent=agent)}, observed_at={"east": NOW}))
+    assert f"{why}. Order another rotation, or take the change back in Git. Mend the cause" in found.waiting["east"]
+
+
+@pytest.mark.parametrize("istio", ["1." + "9" * 5000, "1.26.4", "1.31.0,1.9.2", "", "1.2](http://evil)"])
+def test_a_version_of_istio_that_takes_no_crls_is_refused_in_harmless_words(istio):
+    standing = ordered(steady(), crls=True)
+    heard = {"east": observed(standing, "east", istio=istio), "west": observed(standing, "west")}
+    found = step(standing, Seen(observed=heard, observed_at=dict.fromkeys(heard, NOW))).waiting["*"]
+    assert "refused (OldIstio): istiod of east is " in found
+    assert "istiod of west" not in found
+    assert "](" not in found
+
+
 # --- sealed-secrets
 
 

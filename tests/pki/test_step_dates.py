@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from tests.pki.mesh_of_slips import cluster, intermediate, ordered, root, tree
-from tests.pki.slips import BEGIN, SLIPS
+from tests.pki.slips import BEGIN, SLIPS, slip
 from workers.documents.trust import Intermediates, Order
 from workers.pki.due import dates, jitter, renew_after
 from workers.pki.wanted import wanted
@@ -88,3 +89,30 @@ def test_who_is_not_managed_or_has_not_joined_wants_nothing():
     lone = tree(cluster("west", None), roots=[root("a")], steps={"west": (["a"], "a")})
     assert (0, None) == said(lone, BEGIN)
     assert (0, None) == said(tree(cluster("west"), roots=[root("a")]), BEGIN)
+
+
+def below(root_ends: timedelta, *, issuer_ends: timedelta | None = None) -> Tree:
+    """Its intermediate ends on day ninety."""
+    above = root("a", life=root_ends)
+    if issuer_ends is not None:
+        online = slip("CN=online", "CN=a", "key of online", life=issuer_ends)
+        above = structs.replace(above, spec=structs.replace(above.spec, issuers=online))
+    return tree(
+        cluster("west"), roots=[above], intermediates=[intermediate("west", 3, "a", life=90 * DAY)],
+        steps={"west": (["a"], "a")},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("root_ends", "issuer_ends"), [(90 * DAY, None), (900 * DAY, 90 * DAY), (90 * DAY, 900 * DAY)])
+def test_nothing_is_renewed_that_would_end_no_later(root_ends, issuer_ends):
+    found = below(root_ends, issuer_ends=issuer_ends)
+    assert (3, None) == said(found, BEGIN + 89 * DAY)
+    when = dates(found, "west", papers=SLIPS)
+    assert when is not None
+    alarm = when.alarm(BEGIN + 61 * DAY)
+    assert alarm.endswith("what signs for it ends with it at 2026-04-01, so that must be renewed first")
+
+
+@pytest.mark.parametrize(("root_ends", "issuer_ends"), [(91 * DAY, None), (900 * DAY, 91 * DAY)])
+def test_what_can_live_longer_is_renewed(root_ends, issuer_ends):
+    assert (4, "renewal") == said(below(root_ends, issuer_ends=issuer_ends), BEGIN + 60 * DAY)

@@ -250,6 +250,17 @@ def test_a_rotation_that_was_signed_for_another_key_is_not_signed_again(tmp_path
     assert 1 == signer.key.signatures
 
 
+def test_who_comes_back_under_a_name_that_had_intermediates_is_told_the_first_number_that_is_free(tmp_path):
+    """Its numbers begin anew, and the journal forgets none."""
+    site, signer = Site(tmp_path), signer_of("a")
+    for rotation in (1, 2, 3):
+        site.put(request(rotation=rotation))
+        site.signing(signer).look(NOW)
+    site.put(request(key=key_of("another")))
+    remedy = site.signing(signer).look(NOW).troubles["west"].remedy
+    assert "Order rotation 4 in spec.trust.rotate of mesh/mesh.yaml: those before it were signed, too." == remedy
+
+
 def test_the_next_rotation_is_signed_when_main_has_the_one_before(tmp_path):
     site, signer = Site(tmp_path), signer_of("a")
     signing = site.signing(signer)

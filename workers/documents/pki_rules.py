@@ -179,6 +179,7 @@ def _intermediate(spec: IntermediateSpec) -> Iterator[Fault]:
         if not issued(below, above):
             yield _wrong(_CHAIN, "a certificate in it hasn't issued the one before it", "Order it from below to above.")
     yield from _lists(spec.crl, (certificate,))
+    yield from _read(read_crls, spec.former_crls, ("spec", "formerCrls"))[1]
     if spec.sealed and not _is_base64(spec.sealed):
         yield _wrong(("spec", "sealed"), "it isn't base64")
 

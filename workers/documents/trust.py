@@ -11,18 +11,19 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
+from syncer.protocol.request import MAX_ROTATION
 from workers.documents.strict import API_VERSION, Duration, Fingerprint, Label, Name, PublicKey, Strict, Version
 
 KeyType = Literal["P-256", "P-384"]
 RequestReason = Literal["first", "renewal", "ordered", "compromised", "rollover"]
 Serial = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,40}$", title="a serial number in hexadecimal digits")]
-Rotation = Annotated[int, Meta(ge=1)]
+Rotation = Annotated[int, Meta(ge=1, le=MAX_ROTATION)]
 
 
 def duration_of(text: str) -> timedelta:
     """The time that a `Duration` says."""
-    unit: dict[str, timedelta] = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-    return int(text[:-1]) * unit[text[-1]]
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    return timedelta(seconds=int(text[:-1]) * seconds[text[-1]])
 
 
 # --- people's
@@ -202,6 +203,9 @@ class IntermediateSpec(Strict, frozen=True, kw_only=True):
         Meta(ge=0, le=1000, description="Line breaks after the bundle: one more renews all leaves at once."),
     ] = 0
     crl: Annotated[str, Meta(description="Its empty CRL, as PEM.")] = ""
+    former_crls: Annotated[
+        str, Meta(description="Those of the last three before it, as PEM: leaves under them may still be in use.")
+    ] = ""
     sealed: Annotated[str, Meta(description="Its key, sealed for the cluster, in base64; empty: made there.")] = ""
 
 

@@ -97,12 +97,16 @@ def _agents(clusters: Mapping[str, Cluster]) -> Iterator[Disagreement]:
 
 
 def _roots(roots: Mapping[str, Root]) -> Iterator[Disagreement]:
-    """No two roots have one subject: what proxies name couldn't be told apart."""
+    """No two roots have one subject: what proxies name couldn't be told apart. Two imported ones may: no workload is
+    given both, and nobody waits for an imported root to be trusted. (Each istiod that makes its root itself calls it
+    after its trust domain, and most began as `cluster.local`.)
+    """
     certificates = {name: _certificate(root.spec.certificate) for name, root in roots.items()}
     subjects: dict[bytes, str] = {}
     for name, certificate in certificates.items():
         path = paths.root_path(name)
-        if (other := subjects.setdefault(certificate.subject.public_bytes(), name)) != name:
+        other = subjects.setdefault(certificate.subject.public_bytes(), name)
+        if other != name and not (roots[other].spec.imported and roots[name].spec.imported):
             what = f"its subject is also that of {paths.root_path(other)}"
             yield Disagreement(path, Fault(("spec", "certificate"), what, "Give each root a subject of its own."))
         for issuer, text in roots[name].spec.cross_signed.items():

@@ -15,13 +15,15 @@ from workers.documents.shape import Fault, Where, dotted, shown
 from workers.documents.trust import ClusterTrust, MeshTrust, duration_of
 
 _SHORTEST: Final = timedelta(minutes=1)
+_LONGEST: Final = timedelta(days=36500)
+"""Dates are reckoned with these, and no calendar has years before the first."""
 _TRUST: Final[Where] = ("spec", "trust")
 
 
 def mesh_trust_faults(trust: MeshTrust) -> Iterator[Fault]:
     """All faults of what is ordered for all clusters."""
     for key, text in (("workloadLifetime", trust.workload_lifetime), ("intermediates", trust.intermediates.lifetime)):
-        if duration_of(text) < _SHORTEST:
+        if not _SHORTEST <= duration_of(text) <= _LONGEST:
             where = (*_TRUST, key) if key == "workloadLifetime" else (*_TRUST, key, "lifetime")
             yield Fault(where, f"{dotted(where)} is {text}, which is no time to live", "Write a time like 24h or 90d.")
     for name, values in (("canary", trust.canary), ("exclude", trust.exclude), ("compromised", trust.compromised)):

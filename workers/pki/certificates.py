@@ -6,11 +6,13 @@ against the rule that nobody signs under a root that somebody doesn't trust. Bel
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from syncer.protocol.errors import Rejected
 from workers.documents import paths
 from workers.documents.kinds import ProposalClass
 from workers.documents.trust import CertificateRequest, CertificateRequestSpec, Intermediate
-from workers.pki import approved, rollover
+from workers.pki import approved, lists, rollover
 from workers.pki.papers import Paper
 from workers.pki.proposing import Refusal, Step
 from workers.pki.requests import Asking
@@ -26,6 +28,8 @@ def certificate_step(asking: Asking, member: Member, signed: Intermediate) -> St
     if standing is not None and spec.rotation <= standing.spec.rotation:
         return None
     request = asking.tree.facts.pki.requests.get(name)
+    if request is not None and spec.rotation < request.spec.rotation:
+        return None  # it was approved, and another one since
     if request is None or request.spec.rotation != spec.rotation:
         what = f"rotation {spec.rotation} was signed, and no request for it stands on main"
         return Refusal(rule="NotApproved", what=what, remedy="Look at the signer: it must sign what stands on main.")
@@ -35,7 +39,16 @@ def certificate_step(asking: Asking, member: Member, signed: Intermediate) -> St
         refusal = Refusal(rule=error.reason, what=f"{error.subject}: {error.what}", remedy=error.remedy)
     if refusal is None and (why := rollover.may_sign(asking.state, member, spec.root)):
         refusal = Refusal(rule="TooEarly", what=f"its certificate under root {spec.root} waits: {why}")
-    return refusal or _step(member, signed, request)
+    # A list that the signer makes, for a key that it seals, can't go out before its certificate does.
+    if refusal is None and request.spec.csr and (why := lists.unlisted(asking.tree, asking.state, spec.crl)):
+        refusal = Refusal(rule="TooEarly", what=f"its certificate waits: {why}")
+    return refusal or _step(member, _with_former(signed, standing), request)
+
+
+def _with_former(signed: Intermediate, standing: Intermediate | None) -> Intermediate:
+    """With the lists of those before it, which the signer knows nothing of."""
+    former = lists.former_crls(standing.spec if standing else None)
+    return structs.replace(signed, spec=structs.replace(signed.spec, former_crls=former))
 
 
 def _unwanted(member: Member, signed: Intermediate, request: CertificateRequest) -> Refusal | None:
@@ -58,7 +71,9 @@ def _wrong(asking: Asking, member: Member, signed: Intermediate, request: Certif
         return Refusal(rule="NoCertificate", what="there is no certificate in it", remedy=_AGAIN.format(name))
     if (refusal := _answers(signer, signed, request.spec)) is not None:
         return refusal
-    if spec.lever != (lever := _lever(asking, member, request)):
+    lever = _lever(asking, member, request)
+    # That of a cluster's first one may have been due when it was signed: what was trusted beside its root went since.
+    if spec.lever < lever or (member.root and spec.lever != lever):
         what = f"its lever is {spec.lever}, and {lever} is due" + (
             ": all leaves must be renewed with it" if spec.lever < lever else ""
         )

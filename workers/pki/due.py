@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from workers.documents.trust import duration_of
-from workers.pki.papers import PAPERS, Papers, first
+from workers.pki.papers import PAPERS, Papers, first, readable
 from workers.tree import Tree
 
 JITTER: Final = 0.1
@@ -41,7 +41,10 @@ class Dates:
         if now >= self.last_call:
             return f"its intermediate ends at {self.ends:%Y-%m-%dT%H:%MZ}, within a day and a workload's lifetime"
         if now >= self.late:
-            return f"its intermediate has lived two thirds of its life; a successor was due {self.renews:%Y-%m-%d}"
+            due = f"a successor was due {self.renews:%Y-%m-%d}"
+            if self.renews == self.ends:
+                due = f"what signs for it ends with it at {self.ends:%Y-%m-%d}, so that must be renewed first"
+            return f"its intermediate has lived two thirds of its life; {due}"
         return ""
 
 
@@ -51,15 +54,30 @@ def dates(tree: Tree, cluster: str, *, papers: Papers = PAPERS) -> Dates | None:
     paper = first(papers, standing.spec.certificate) if standing else None
     if trust is None or paper is None:
         return None
-    return _dates(cluster, paper.begins, paper.ends, trust.intermediates.renew_at, trust.workload_lifetime)
+    last = _last_end(tree, standing.spec.root, papers) if standing else None
+    part = trust.intermediates.renew_at if last is None or last > paper.ends else 1.0
+    return _dates(cluster, paper.begins, paper.ends, part, trust.workload_lifetime)
+
+
+def _last_end(tree: Tree, root: str, papers: Papers) -> datetime | None:
+    """When the last of those ends that sign under a root: no intermediate outlives it, so the next would end no later
+    than one that does. Without this each would be renewed after half of what is left, then half of that, and so on.
+    """
+    document = tree.facts.pki.roots.get(root)
+    above = first(papers, document.spec.certificate) if document else None
+    if document is None or above is None:
+        return None
+    issuers = readable(papers, document.spec.issuers) if document.spec.issuers else ()
+    return max((min(issuer.ends, above.ends) for issuer in issuers), default=above.ends)
 
 
 @lru_cache(maxsize=1024)
-def _dates(cluster: str, begins: datetime, ends: datetime, renew_at: float, workload_lifetime: str) -> Dates:
+def _dates(cluster: str, begins: datetime, ends: datetime, part: float, workload_lifetime: str) -> Dates:
+    """`part`: of its life, after which it is renewed; 1: no other could live longer, so there is no sense in that."""
     life = ends - begins
     return Dates(
         begins=begins,
-        renews=begins + life * min(renew_at * (1 + jitter(cluster)), 0.95),
+        renews=ends if part >= 1 else begins + life * min(part * (1 + jitter(cluster)), 0.95),
         late=begins + life * LATE,
         last_call=ends - LAST_CALL - duration_of(workload_lifetime),
         ends=ends,

@@ -20,20 +20,32 @@ from workers.pki.state import FRESH, UNKNOWN, Member, Proxy, State, minutes
 KUBELETS: Final = timedelta(minutes=2)
 """Two of a kubelet's periods: what is written is mounted and taken by then, or it was refused."""
 
-_SILENT: Final = "Mend its syncer, or exclude the cluster: `peermesh ca exclude {}`."
+SILENT: Final = "Mend its syncer, or exclude the cluster: `peermesh ca exclude {}`."
+"""What is to be done about a cluster (its name) that nothing is heard of."""
+_UNREAD: Final = "istiod publishes them wherever its `discoverySelectors` let it; pods start there no more without."
 _PROBE: Final = "Mend or delete the pod, or let the syncer reach it (NetworkPolicy)."
 
 
 def shows(member: Member, root: str) -> str:
-    """Every namespace's ConfigMap has the root."""
+    """Every namespace's ConfigMap has the root, or can't have it and proxies were seen to get it all the same."""
     if member.sight.blind:
-        return f"{member.sight.blind}. {_SILENT.format(member.name)}"
+        return f"{member.sight.blind}. {SILENT.format(member.name)}"
     if not member.sight.shown:
         return f"no namespace shows roots (`istio-ca-root-cert`). {_unwritten(member)}"
     for shown in member.sight.shown:
-        if root not in shown.roots:
+        if root not in shown.roots and not _by_mesh_config(member, root):
             return f"namespace {shown.example} doesn't show root {root} yet. {_unwritten(member)}"
+    if member.sight.unread:
+        return f"{member.sight.unread} namespaces with workloads show no roots (`istio-ca-root-cert`). {_UNREAD}"
     return ""
+
+
+def _by_mesh_config(member: Member, root: str) -> bool:
+    """An istiod without `cacerts` publishes its own root alone, whatever its mesh config lets proxies trust: there only
+    these can tell, and all that are asked must trust the root before a gate opens.
+    """
+    own = member.sight.self_signed and not member.root
+    return own and any(root in proxy.trusts for proxy in member.sight.proxies)
 
 
 def takes(member: Member, root: str, state: State) -> str:
@@ -49,17 +61,17 @@ def trusts(member: Member, root: str, state: State) -> str:
 def issues_off(member: Member, root: str) -> str:
     """No replica of istiod signs under the root, or may do so for all that is known."""
     if member.sight.blind:
-        return f"{member.sight.blind}. {_SILENT.format(member.name)}"
+        return f"{member.sight.blind}. {SILENT.format(member.name)}"
     if root in member.uses:
         return f"it has no intermediate under another root than {root} yet"
     if not member.sight.istiods:
-        return f"no replica of istiod was seen. {_SILENT.format(member.name)}"
+        return f"no replica of istiod was seen. {SILENT.format(member.name)}"
     for istiod in member.sight.istiods:
         if istiod.error:
             return f"istiod {istiod.pod} can't be asked: {istiod.error}. {_PROBE}"
         if istiod.under in {root, UNKNOWN}:
-            what = f"under root {root}" if istiod.under == root else "with an issuer that isn't known"
-            return f"istiod {istiod.pod} still signs {what}. {_unwritten(member)}"
+            how = "under" if istiod.under == root else "with"
+            return f"istiod {istiod.pod} still signs {how} {istiod.issuer}. {_unwritten(member)}"
     return ""
 
 
@@ -76,7 +88,7 @@ def free_of(member: Member, root: str, state: State) -> str:
 def without(member: Member, root: str) -> str:
     """No namespace shows the root any more, and no proxy that follows live trusts it."""
     if member.sight.blind:
-        return f"{member.sight.blind}. {_SILENT.format(member.name)}"
+        return f"{member.sight.blind}. {SILENT.format(member.name)}"
     for shown in member.sight.shown:
         if root in shown.roots:
             return f"namespace {shown.example} still shows root {root}. {_unwritten(member)}"
@@ -92,6 +104,11 @@ def without(member: Member, root: str) -> str:
 def condition(member: Member, gate: str, root: str) -> str:
     """The name under which it is remembered since when a gate is open."""
     return f"trust/{member.name}/{gate}/{root}"
+
+
+def unseen(member: Member) -> str:
+    """The name under which it is remembered since when what is written isn't seen."""
+    return f"trust/{member.name}/unseen/{'+'.join(sorted(member.bundle))}/{member.rotation}"
 
 
 def soaked(member: Member, gate: str, root: str, why: str, state: State) -> str:
@@ -114,14 +131,23 @@ def aged(member: Member, gate: str, root: str, state: State) -> str:
     since = state.since.get(condition(member, gate, root))
     if since is not None and state.now - since >= state.lifetime:
         return ""
-    for proxy in member.sight.proxies:
-        if not proxy.live and not (since is not None and proxy.started is not None and proxy.started >= since):
+    for name, started in _lagging(member):
+        if since is None or started is None or started < since:
             left = state.lifetime - (state.now - since if since is not None else timedelta())
             return (
-                f"{proxy.name} doesn't follow roots live: another {minutes(left)} pass until all such certificates are"
+                f"{name} doesn't follow roots live: another {minutes(left)} pass until all such certificates are"
                 " new. Restarting these pods shortens it; `PROXY_CONFIG_XDS_AGENT` ends it for good."
             )
     return ""
+
+
+def _lagging(member: Member) -> Iterator[tuple[str, datetime | None]]:
+    """Names and starts of workloads that don't follow live: of those asked, and the oldest of all there are, because
+    one that wasn't asked yet (its syncer has just begun) waits like any other.
+    """
+    yield from ((proxy.name, proxy.started) for proxy in member.sight.proxies if not proxy.live)
+    if (lag := member.sight.lag) is not None:
+        yield lag.example, lag.oldest
 
 
 def trusted(member: Member, root: str, state: State) -> str:
@@ -203,8 +229,8 @@ def _leaves_off(member: Member, root: str, state: State, *, live_only: bool) -> 
             if why := _unasked(proxy, since):
                 return why
             if proxy.under in {root, UNKNOWN}:
-                what = f"under root {root}" if proxy.under == root else "of an issuer that isn't known"
-                return f"the certificate of {proxy.name} is still {what}"
+                how = "under" if proxy.under == root else "of"
+                return f"the certificate of {proxy.name} is still {how} {proxy.issuer}"
     return ""
 
 
@@ -223,7 +249,7 @@ def _unwritten(member: Member) -> str:
     if agent is not None and agent.restored:
         return f"Its agent has put the previous state back: {agent.trouble or 'istiod refused the new one'}."
     if agent is not None and agent.trouble:
-        return f"Its agent says: {agent.trouble}."
+        return f"Its agent says: {agent.trouble.removesuffix('.')}."
     if is_written(member):
         return "It is written; istiod takes it within two kubelet periods, or has refused it."
     return "Its sync unit `ca` or its agent hasn't written it yet."

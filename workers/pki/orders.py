@@ -6,6 +6,7 @@ was observed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -52,9 +53,8 @@ def _goal(tree: Tree, trust: MeshTrust, now: datetime, papers: Papers) -> Iterat
         what = f"root {name} can't be one: {'; '.join(faults)}"
         yield Refusal(rule="BadRoot", what=what, remedy="Make another: `peermesh ca init-root`.")
     paper = first(papers, root.spec.certificate)
-    arriving = any(one.spec.root != name for one in pki.intermediates.values()) or any(
-        step.signer != name for step in pki.steps.values()
-    )
+    # Who trusts it already is on the way, or goes back to it: to be stopped there would be worse.
+    arriving = pki.steps and not any(name in step.bundle for step in pki.steps.values())
     if paper is not None and arriving and not faults:
         lifetime = duration_of(trust.intermediates.lifetime)
         if paper.ends < now + lifetime:
@@ -63,14 +63,21 @@ def _goal(tree: Tree, trust: MeshTrust, now: datetime, papers: Papers) -> Iterat
 
 
 def _subjects(tree: Tree, trust: MeshTrust, papers: Papers) -> Iterator[Refusal]:
-    """A handshake names roots by subject alone, so two of one subject couldn't be told apart."""
+    """A handshake names roots by subject alone, so two of one subject couldn't be told apart. Two imported ones need
+    not be, as long as no cluster has both: no step waits for one of them to be trusted.
+    """
     pki = tree.facts.pki
-    used = {trust.root, *(root for step in pki.steps.values() for root in step.bundle)}
-    owners: dict[str, str] = {}
-    for name in sorted(used & pki.roots.keys()):
-        paper = first(papers, pki.roots[name].spec.certificate)
-        if paper is not None and (other := owners.setdefault(paper.subject, name)) != name:
-            what = f"roots {other} and {name} have one subject, so nobody can see which of them is trusted"
+    bundles = [frozenset(step.bundle) for step in pki.steps.values()]
+    used = sorted(frozenset({trust.root}).union(*bundles) & pki.roots.keys())
+    papers_of = {name: first(papers, pki.roots[name].spec.certificate) for name in used}
+    for one, other in itertools.combinations(used, 2):
+        mine, theirs = papers_of[one], papers_of[other]
+        if mine is None or theirs is None or mine.subject != theirs.subject:
+            continue
+        if any({one, other} <= bundle for bundle in bundles) or not (
+            pki.roots[one].spec.imported and pki.roots[other].spec.imported
+        ):
+            what = f"roots {one} and {other} have one subject, so nobody can see which of them is trusted"
             yield Refusal(rule="SameSubject", what=what, remedy="Make one with a subject of its own.")
 
 

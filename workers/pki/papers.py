@@ -100,7 +100,7 @@ class PemPapers:
         return key_fingerprint(read_csr(request.csr, subject=f"the request of {request.cluster}").public_key())
 
     def request_faults(self, request: SignRequest, *, cluster: str, mesh: str, key_type: str) -> tuple[str, ...]:
-        return _said(request_faults(request, cluster=cluster, mesh=mesh, key_type=key_type))
+        return _request_faults(request, cluster, mesh, key_type)
 
     def proof_holds(self, request: SignRequest, certificate: str) -> bool:
         return proof_holds(request, read_certificate(certificate, subject=request.cluster).public_key())
@@ -128,6 +128,11 @@ PAPERS: Final[Papers] = PemPapers()
 @lru_cache(maxsize=4096)
 def _papers(text: str) -> tuple[Paper, ...]:
     return tuple(_paper(certificate) for certificate in read_certificates(text, subject="pki"))
+
+
+@lru_cache(maxsize=1024)
+def _request_faults(request: SignRequest, cluster: str, mesh: str, key_type: str) -> tuple[str, ...]:
+    return _said(request_faults(request, cluster=cluster, mesh=mesh, key_type=key_type))
 
 
 def _paper(certificate: Certificate) -> Paper:

@@ -25,12 +25,20 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lasting:
+    """What of a cluster has been so without a break since a moment: a gate is open, or something isn't seen."""
+
+    what: str
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """How far a cluster is, for `peermesh ca status`.
 
     `name`: one or two words (`steady`, `asked`, `approved`, `signed`, `delivered`, `trusts a+b`, `signs under b`,
     `distrusts`, `excluded`, …). `root`: under which it signs, by its intermediate; `issuer`: that one's subject.
-    `since`: since when it has been seen so; `waits`: what for; `alarm`: what is late.
+    `lasting`: what is seen on its way, and since when; `waits`: what for; `alarm`: what is late.
     """
 
     name: str
@@ -42,7 +50,7 @@ class Phase:
     issuer: str = ""
     expires: datetime | None = None
     renews: datetime | None = None
-    since: datetime | None = None
+    lasting: tuple[Lasting, ...] = ()
     waits: str = ""
     alarm: str = ""
 
@@ -50,11 +58,13 @@ class Phase:
 @dataclass(frozen=True, kw_only=True)
 class Next:
     """`steps`: at most one for each cluster, and one for all. `waiting`: by cluster, or `*`: what it waits for or why
-    it is refused, with the remedy. `conditions`: what holds now, to be remembered since when.
+    it is refused, with the remedy. `refused`: by whom (as there) and by which rule. `conditions`: what holds now, to be
+    remembered since when.
     """
 
     steps: tuple[Step, ...] = ()
     waiting: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[tuple[str, str]] = frozenset()
     conditions: frozenset[str] = frozenset()
     phases: Mapping[str, Phase] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ the tree; knows nothing of what proxies trust: that is asked before the certific
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from syncer.protocol.errors import Rejected
@@ -26,13 +26,16 @@ _SUSPECT = "The agent never sends this: look at who holds its key (`spec.trust.a
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """What requests are held against. `keys`: whose each public key is that stands in the tree, or was handed in."""
+    """What requests are held against. `keys`: whose each public key is that stands in the tree; `asked`: which clusters
+    ask with it now: two that share one could sign for each other.
+    """
 
     tree: Tree
     trust: MeshTrust
     state: State
     papers: Papers
     keys: Mapping[str, str]
+    asked: Mapping[str, Collection[str]]
 
 
 def known_keys(tree: Tree, papers: Papers) -> Mapping[str, str]:
@@ -50,6 +53,17 @@ def known_keys(tree: Tree, papers: Papers) -> Mapping[str, str]:
     return found
 
 
+def asked_keys(requests: Mapping[str, SignRequest], papers: Papers) -> Mapping[str, Collection[str]]:
+    """Clusters by the public key that they ask with, as far as that can be read."""
+    found: dict[str, set[str]] = {}
+    for name, request in requests.items():
+        try:
+            found.setdefault(papers.requested_key(request), set()).add(name)
+        except Rejected:
+            continue  # told where it is held against the rules
+    return found
+
+
 def request_step(
     asking: Asking, member: Member, settings: ClusterTrust, request: SignRequest | None
 ) -> Step | Refusal | None:
@@ -58,7 +72,9 @@ def request_step(
         return Refusal(rule="TrustDomain", what=fault, remedy="Give the mesh a trust domain that is a DNS name.")
     if not member.root and has_own_authority(member):
         what = "its workloads trust another root already, so they would lose each other"
-        return Refusal(rule="OwnAuthority", what=what, remedy=f"Adopt it: `peermesh ca import {member.name}`.")
+        return Refusal(
+            rule="OwnAuthority", what=what, remedy=f"Adopt it: `peermesh ca import {member.name} --root FILE`."
+        )
     if settings.delivery == "sealed-secrets":
         return _sealed(asking, member, settings)
     if request is None:
@@ -114,8 +130,9 @@ def _repeated(member: Member, request: SignRequest, *, has: int, approved: int) 
 
 
 def _unfit(asking: Asking, member: Member, request: SignRequest, key: str) -> Refusal | None:
-    if key in asking.keys:
-        what = f"its key is known from {asking.keys[key]}, and each intermediate has a key of its own"
+    others = sorted(set(asking.asked.get(key, ())) - {member.name})
+    if known := asking.keys.get(key) or (f"the request of {others[0]}" if others else ""):
+        what = f"its key is known from {known}, and each intermediate has a key of its own"
         return Refusal(rule="ReusedKey", what=what, remedy=_SUSPECT.format(member.name))
     if asking.trust.crls and not request.crl:
         what = "it brings no CRL, and `spec.trust.crls` wants one"

@@ -46,7 +46,11 @@ def _lists(tree: Tree, now: datetime, papers: Papers) -> Iterator[Refusal]:
 
 def _versions(state: State) -> Iterator[Refusal]:
     for member in state.counted:
-        said = re.match(r"(\d+)\.(\d+)", member.sight.istio)
-        if said is None or (int(said[1]), int(said[2])) < OLDEST:
+        if not all(map(_takes_crls, member.sight.istio.split(","))):
             what = f"istiod of {member.name} is {member.sight.istio or 'of an unknown version'}"
             yield Refusal(rule="OldIstio", what=what, remedy="CRLs need Istio 1.27 or newer in every cluster.")
+
+
+def _takes_crls(version: str) -> bool:
+    said = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", version)
+    return said is not None and (int(said[1]), int(said[2])) >= OLDEST

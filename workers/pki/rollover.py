@@ -111,25 +111,24 @@ def may_sign(state: State, member: Member, root: str) -> str:
         return ""
     if root not in member.bundle:
         return f"{member.name} isn't to trust root {root} itself yet"
-    if not member.is_born:
-        if missing := required(state, member) - member.bundle:
-            return f"{member.name} is to trust {', '.join(sorted(missing))} first, which others sign under"
-    elif state.trust.paused:
+    if member.is_born and state.trust.paused:
         return "people paused the rollover. `peermesh ca rollover resume` lets it go on."
-    elif not member.counts:
+    if member.is_born and not member.counts:
         return f"it is excluded. `peermesh ca include {member.name}` lets it catch up."
+    if not member.is_live and (missing := required(state, member) - member.bundle):
+        return f"{member.name} is to trust {', '.join(sorted(missing))} first, which others sign under"
     return "" if distrusts_first(state) else _nobody_lacks(state, root)
 
 
 def _nobody_lacks(state: State, root: str) -> str:
-    for other in _born(state):
+    for other in _live(state):
         if why := gates.trusted(other, root, state):
             return f"{other.name} must be seen to trust root {root} before anybody signs under it: {why}"
     return ""
 
 
-def _born(state: State) -> Iterator[Member]:
-    return (member for member in state.counted if member.is_born)
+def _live(state: State) -> Iterator[Member]:
+    return (member for member in state.counted if member.is_live)
 
 
 # --- the moves, in their order
@@ -150,11 +149,13 @@ def has_own_authority(member: Member) -> bool:
 
 
 def _return(state: State) -> Decision:
-    """Taking back what hasn't happened yet needs no gate."""
+    """Taking back what hasn't happened yet needs no gate, and neither does who has nothing valid left: istiod takes no
+    further root beside an intermediate that has expired, so a gate would wait for ever.
+    """
     goal = state.trust.root
     for member in state.counted:
-        if member.bundle and member.signer != goal and (member.root == goal or not member.is_born):
-            return _move(state, member, "sign", member.bundle | {goal}, sign=True)
+        if member.bundle and member.signer != goal and (member.root == goal or not member.is_live):
+            return _move(state, member, "sign", member.bundle | required(state, member), sign=True)
     return None
 
 
@@ -164,7 +165,7 @@ def _trust(state: State) -> Decision:
         missing = required(state, member) - member.bundle
         if member.bundle and missing:
             return _move(state, member, "trust", member.bundle | missing)
-        if not member.is_born or distrusts_first(state):
+        if not member.is_live or distrusts_first(state):
             continue
         if why := gates.taken(member, goal, state):
             return Wait(cluster=member.name, why=f"to trust root {goal}: {why}")
@@ -173,7 +174,7 @@ def _trust(state: State) -> Decision:
 
 def _sign(state: State) -> Decision:
     goal = state.trust.root
-    for member in _born(state):
+    for member in _live(state):
         if member.signer != goal:
             return _begin_signing(state, member)
         if distrusts_first(state):
@@ -189,7 +190,10 @@ def _sign(state: State) -> Decision:
 def _begin_signing(state: State, member: Member) -> Decision:
     goal = state.trust.root
     if not distrusts_first(state):
-        for other in _born(state):
+        for name in state.left_alone:
+            why = f"{name} is imported and would lose its calls: let it be looked after, `peermesh ca manage {name}`."
+            return Wait(cluster=member.name, why=f"to sign under root {goal}: {why}")
+        for other in _live(state):
             if why := gates.trusted(other, goal, state):
                 return Wait(cluster=other.name, why=f"to trust root {goal} before anybody signs under it: {why}")
     return _move(state, member, "sign", member.bundle, sign=True)
@@ -224,7 +228,7 @@ def _begin_distrust(state: State, member: Member) -> Decision:
         for other in state.counted:
             if root in other.uses:
                 return Wait(cluster=other.name, why=f"to leave root {root}: it has an intermediate or a request there")
-            if other.is_born and (why := gates.freed(other, root, state)):
+            if other.is_live and (why := gates.freed(other, root, state)):
                 return Wait(cluster=other.name, why=f"to leave root {root} before anybody distrusts it: {why}")
     return _move(state, member, "distrust", frozenset({goal}))
 

@@ -81,11 +81,11 @@ def _trust(move: Move, state: State, tree: Tree) -> _Texts:
 
 def _sign(move: Move, state: State, _tree: Tree) -> _Texts:
     name = move.cluster
-    gate = (
-        "nobody waits for anybody, as `distrustFirst` says"
-        if state.is_emergency and state.trust.distrust_first
-        else f"every cluster that counts was seen to trust root {move.signer}"
-    )
+    gate = f"every cluster that counts was seen to trust root {move.signer}"
+    if state.is_emergency and state.trust.distrust_first:
+        gate = "nobody waits for anybody, as `distrustFirst` says"
+    elif not next(member.is_live for member in state.members if member.name == name):
+        gate = "nothing of it is valid, so it loses nobody; its certificate comes when the others trust that root"
     return f"Let {name} sign under root {move.signer}", (
         f"{name} shall get its next intermediate under root {move.signer}.",
         f"Why now: {gate}.",

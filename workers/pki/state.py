@@ -16,10 +16,11 @@ from typing import Final
 from msgspec import structs
 
 from syncer.protocol.request import SignRequest
-from syncer.protocol.trust import ObservedAgent, ObservedProxy, ObservedTrust
+from syncer.protocol.trust import ObservedAgent, ObservedLag, ObservedProxy, ObservedTrust
 from workers.documents.trust import Intermediate, MeshTrust, duration_of
 from workers.pki.papers import Paper, Papers, first, readable
-from workers.pki.wanted import Wanted, settings_of, wanted
+from workers.pki.past import called
+from workers.pki.wanted import Wanted, is_adopted, settings_of, wanted
 from workers.tree import Tree
 
 FRESH: Final = timedelta(minutes=15)
@@ -33,7 +34,8 @@ class Seen:
     """All that was observed or handed in, verified; by cluster.
 
     `requests`: the newest of each cluster that a key on main verifies. `signed`: what the signer handed in. `since`:
-    since when each condition that `Next.conditions` named holds without a break.
+    since when each condition that `Next.conditions` named holds without a break. `earlier`: intermediates that main had
+    before, as far as anybody looked: they give a name to what is seen, and open nothing.
     """
 
     observed: Mapping[str, ObservedTrust] = field(default_factory=dict)
@@ -41,11 +43,12 @@ class Seen:
     requests: Mapping[str, SignRequest] = field(default_factory=dict)
     signed: Mapping[str, Intermediate] = field(default_factory=dict)
     since: Mapping[str, datetime] = field(default_factory=dict)
+    earlier: Mapping[str, tuple[Intermediate, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proxy:
-    """What a handshake with one workload showed: its leaf is `under` a root, it `trusts` roots."""
+    """What a handshake with one workload showed: its leaf is `under` a root, it `trusts` roots. `issuer`: its name."""
 
     name: str
     under: str
@@ -54,6 +57,7 @@ class Proxy:
     started: datetime | None
     seen: datetime
     error: str
+    issuer: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,12 +70,16 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Istiod:
-    """A replica of istiod signs `under` a root; `newest`: with the intermediate that stands in the tree."""
+    """A replica of istiod signs `under` a root; `newest`: with the intermediate that stands in the tree.
+
+    `issuer`: what it signs with, for people.
+    """
 
     pod: str
     under: str
     newest: bool
     error: str
+    issuer: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +87,15 @@ class Sight:
     """What was seen of a cluster. `blind`: why it can't be relied upon; empty: it can.
 
     `begins`: blind because its syncer was just started and hasn't made handshakes yet; all else of it is heard.
+    `unread`: namespaces with workloads that show no roots. `lag`: workloads that don't follow live, asked or not.
     `read`: makes the proxies, of which there may be a thousand, when somebody asks for them.
     """
 
     blind: str
     begins: bool = False
     shown: tuple[Shown, ...] = ()
+    unread: int = 0
+    lag: ObservedLag | None = None
     istiods: tuple[Istiod, ...] = ()
     agent: ObservedAgent | None = None
     istio: str = ""
@@ -104,8 +115,8 @@ class Member:
     `counts`: nobody has excluded it. `bundle` and `signer` as `pki/trust.yaml` says, empty before. `root` and
     `rotation` are those of its intermediate (empty, 0: it has none). `adopted`: roots under which it may still sign
     with what it had before. `uses`: all roots that its leaves are under by what stands in the tree, or will be by what
-    is approved there. `crossed`: its chain holds a cross certificate. `written`: fingerprints of the bundle that is
-    written for it.
+    is approved there. `ended`: its intermediate has expired, and every leaf under it. `crossed`: its chain holds a
+    cross certificate. `written`: fingerprints of the bundle that is written for it.
     """
 
     name: str
@@ -115,6 +126,7 @@ class Member:
     root: str
     rotation: int
     adopted: frozenset[str]
+    ended: bool
     crossed: bool
     wanted: Wanted
     uses: frozenset[str]
@@ -126,12 +138,18 @@ class Member:
         """Whether it signs with anything that the others know."""
         return bool(self.root or self.adopted)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether anything of it is valid: else it loses nothing, and nobody needs to wait for what it trusts."""
+        return self.is_born and not self.ended
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
     """All clusters, in the order in which they take steps, and what people ordered.
 
-    `soak`: how long a gate must have been open. `lifetime`: the longest of a workload's certificate.
+    `soak`: how long a gate must have been open. `lifetime`: the longest of a workload's certificate. `left_alone`:
+    clusters that people imported and nobody looks after yet.
     """
 
     trust: MeshTrust
@@ -141,6 +159,7 @@ class State:
     imported: frozenset[str]
     soak: timedelta
     lifetime: timedelta
+    left_alone: tuple[str, ...]
 
     @property
     def counted(self) -> tuple[Member, ...]:
@@ -172,6 +191,9 @@ def state_of(tree: Tree, trust: MeshTrust, seen: Seen, now: datetime, papers: Pa
         imported=frozenset(name for name, root in tree.facts.pki.roots.items() if root.spec.imported),
         soak=timedelta() if trust.compromised else duration_of(trust.soak),
         lifetime=duration_of(trust.workload_lifetime),
+        left_alone=tuple(
+            name for name in sorted(tree.clusters) if name not in managed and is_adopted(tree.facts.pki, name)
+        ),
     )
 
 
@@ -183,7 +205,11 @@ class _Names:
         found = ((name, first(papers, root.spec.certificate)) for name, root in tree.facts.pki.roots.items())
         self.roots: Mapping[str, Paper] = {name: paper for name, paper in found if paper is not None}
         self.by_fingerprint = {paper.fingerprint: name for name, paper in self.roots.items()}
-        self.by_subject = {paper.subject: name for name, paper in self.roots.items()}
+        # More than one only where they are imported (`workers.pki.orders`): nothing waits for those to be trusted, so
+        # whoever trusts one of them may count as trusting all.
+        self.by_subject: dict[str, frozenset[str]] = {}
+        for name, paper in self.roots.items():
+            self.by_subject[paper.subject] = self.by_subject.get(paper.subject, frozenset()) | {name}
         self.keys = frozenset(paper.key for paper in self.roots.values())
 
 
@@ -194,7 +220,7 @@ def _member(tree: Tree, trust: MeshTrust, name: str, seen: Seen, now: datetime, 
     imported = frozenset(root for root in bundle if root in pki.roots and pki.roots[root].spec.imported)
     signer = first(names.papers, standing.spec.certificate) if standing else None
     next_one = wanted(tree, name, now, papers=names.papers)
-    sight = _sight(name, seen, now, _Issuers(names, signer, standing))
+    sight = _sight(name, seen, now, _Issuers(names, signer, standing, seen.earlier.get(name, ())))
     adopted = frozenset[str]() if standing else imported | _had_before(bundle, sight)
     under = {standing.spec.root} if standing else set[str]()
     return Member(
@@ -205,6 +231,7 @@ def _member(tree: Tree, trust: MeshTrust, name: str, seen: Seen, now: datetime, 
         root=standing.spec.root if standing else "",
         rotation=standing.spec.rotation if standing else 0,
         adopted=adopted,
+        ended=signer is not None and signer.ends <= now,
         crossed=standing is not None and is_crossed(standing, names.keys, names.papers),
         wanted=next_one,
         uses=adopted | under | ({next_one.root} if next_one.approved else set()),
@@ -226,15 +253,31 @@ def is_crossed(standing: Intermediate, keys: Iterable[str], papers: Papers) -> b
 class _Issuers:
     """Under which root something stands, by the fingerprint (or key identifier) of its issuer."""
 
-    def __init__(self, names: _Names, signer: Paper | None, standing: Intermediate | None) -> None:
+    def __init__(
+        self, names: _Names, signer: Paper | None, standing: Intermediate | None, earlier: Iterable[Intermediate]
+    ) -> None:
         self.names = names
         self.signer = signer
         self.root = standing.spec.root if standing else UNKNOWN
+        self._earlier = [
+            (paper, called(before))
+            for before in earlier
+            if (paper := first(names.papers, before.spec.certificate)) is not None
+        ]
 
     def under(self, issuer: str, identifier: str = "") -> str:
         if self.is_newest(issuer) or (not issuer and self.signer and identifier == self.signer.identifier != ""):
             return self.root
         return self.names.by_fingerprint.get(issuer, UNKNOWN)
+
+    def called(self, issuer: str, identifier: str = "") -> str:
+        """The issuer for people: what main has, or what it had before."""
+        if (under := self.under(issuer, identifier)) != UNKNOWN:
+            return f"root {under}"
+        for paper, name in self._earlier:
+            if issuer == paper.fingerprint or (not issuer and identifier == paper.identifier != ""):
+                return f"{name}, which main has replaced"
+        return "an issuer that isn't known"
 
     def is_newest(self, issuer: str) -> bool:
         return self.signer is not None and issuer == self.signer.fingerprint
@@ -255,18 +298,21 @@ def _sight(name: str, seen: Seen, now: datetime, issuers: _Issuers) -> Sight:
             )
             for bundle in observed.bundles
         ),
+        unread=observed.unread,
+        lag=observed.lag and structs.replace(observed.lag, example=plain(observed.lag.example)),
         istiods=tuple(
             Istiod(
                 pod=plain(found.pod),
                 under=issuers.under(found.issuer),
                 newest=issuers.is_newest(found.issuer),
                 error=plain(found.error),
+                issuer=issuers.called(found.issuer),
             )
             for found in observed.issuers
         ),
         read=lambda: tuple(_proxy(found, sampled or at, issuers) for found in observed.proxies),
-        agent=observed.agent and structs.replace(observed.agent, trouble=plain(observed.agent.trouble)),
-        istio=observed.istio,
+        agent=observed.agent and structs.replace(observed.agent, trouble=_sentence(observed.agent.trouble)),
+        istio=plain(observed.istio),
         self_signed=observed.self_signed is True,
     )
 
@@ -286,17 +332,23 @@ def _proxy(found: ObservedProxy, sampled: datetime, issuers: _Issuers) -> Proxy:
     return Proxy(
         name=plain(f"{found.namespace}/{found.pod}"),
         under=issuers.under(found.issuer, found.authority),
-        trusts=frozenset(by_subject.get(subject, subject) for subject in found.trusts),
+        trusts=frozenset(name for subject in found.trusts for name in by_subject.get(subject, {subject})),
         live=found.live is True,
         started=found.started,
         seen=found.seen or sampled,
         error=plain(found.error),
+        issuer=issuers.called(found.issuer, found.authority),
     )
 
 
-def plain(text: str) -> str:
-    """A cluster's words on one line that can't be read as Markdown, at most 160 characters."""
-    return _UNSAFE.sub("?", text[:160])
+def plain(text: str, *, most: int = 160) -> str:
+    """A cluster's words on one line that can't be read as Markdown, at most so many characters."""
+    return _UNSAFE.sub("?", text[:most])
+
+
+def _sentence(trouble: str) -> str:
+    """What an agent says, to be followed by a full stop. Why it put a change back takes 200 characters."""
+    return plain(trouble, most=300).rstrip(".")
 
 
 _UNSAFE: Final = re.compile(r"[^\w .,:;/=()-]", re.ASCII)

@@ -17,15 +17,14 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from syncer.protocol.errors import Rejected
-from syncer.protocol.request import SignRequest
 from workers.documents.trust import ClusterTrust, MeshTrust
-from workers.pki import gates, rollover
+from workers.pki import gates, lists, rollover
 from workers.pki.certificates import certificate_step
 from workers.pki.orders import order_faults
 from workers.pki.papers import PAPERS, Papers
 from workers.pki.phases import phases_of
 from workers.pki.proposing import Next, Phase, Refusal, Step, together
-from workers.pki.requests import Asking, known_keys, request_step
+from workers.pki.requests import Asking, asked_keys, known_keys, request_step
 from workers.pki.revocations import crl_refusals
 from workers.pki.sentences import proposed
 from workers.pki.state import Member, Seen, State, state_of
@@ -57,18 +56,21 @@ def next_step(tree: Tree, seen: Seen, now: datetime, *, papers: Papers = PAPERS)
     waiting: dict[str, str] = {}
     for name in sorted({name for name, _ in said}):
         waiting[name] = together(text for whom, text in said if whom == name)
+    holding = gates.holding(state, sorted(rollover.roots_of_interest(state)))
+    conditions = holding | lists.listing(tree, state) | _unseen(state)
     return Next(
         steps=tuple(steps),
         waiting=waiting,
-        conditions=gates.holding(state, sorted(rollover.roots_of_interest(state))) | _unseen(state),
-        phases=phases_of(tree, state, seen, waiting, papers),
+        refused=frozenset((name, why.rule) for name, why in said if isinstance(why, Refusal)),
+        conditions=conditions,
+        phases=phases_of(tree, state, seen, waiting, conditions, papers),
     )
 
 
 def _of_clusters(tree: Tree, trust: MeshTrust, state: State, seen: Seen, papers: Papers) -> Iterator[Step | _Said]:
     """Requests and certificates, cluster by cluster; one bad cluster never stops the others."""
-    keys = known_keys(tree, papers)
-    asking = Asking(tree=tree, trust=trust, state=state, papers=papers, keys=keys)
+    keys, asked = known_keys(tree, papers), asked_keys(seen.requests, papers)
+    asking = Asking(tree=tree, trust=trust, state=state, papers=papers, keys=keys, asked=asked)
     for member in sorted(state.members, key=lambda member: member.name):
         settings = settings_of(tree, member.name)
         assert settings is not None, member.name
@@ -91,32 +93,10 @@ def _of_cluster(asking: Asking, member: Member, settings: ClusterTrust, seen: Se
         found = certificate_step(asking, member, signed) if signed is not None else None
         if isinstance(found, Step):
             return found
-        asked = request_step(_without_doubles(asking, member, seen), member, settings, request)
+        asked = request_step(asking, member, settings, request)
     except Rejected as error:
         return Refusal(rule=error.reason, what=f"{error.subject}: {error.what}", remedy=error.remedy)
     return asked if asked is not None and not (found is not None and isinstance(asked, Refusal)) else found
-
-
-def _without_doubles(asking: Asking, member: Member, seen: Seen) -> Asking:
-    """Keys that another cluster asks with count as known: two that share one could sign for each other."""
-    others: dict[str, str] = {}
-    for name, request in seen.requests.items():
-        if name != member.name:
-            key = _key(asking.papers, request)
-            if key:
-                others[key] = f"the request of {name}"
-    if not others:
-        return asking
-    return Asking(
-        tree=asking.tree, trust=asking.trust, state=asking.state, papers=asking.papers, keys={**others, **asking.keys}
-    )
-
-
-def _key(papers: Papers, request: SignRequest) -> str:
-    try:
-        return papers.requested_key(request)
-    except Rejected:
-        return ""
 
 
 def _of_all(tree: Tree, trust: MeshTrust, state: State, papers: Papers) -> Iterator[Step | _Said]:
@@ -128,7 +108,9 @@ def _of_all(tree: Tree, trust: MeshTrust, state: State, papers: Papers) -> Itera
             what = "it has a CA already, so its workloads would lose each other"
             yield (
                 member.name,
-                Refusal(rule="OwnAuthority", what=what, remedy=f"Adopt it: `peermesh ca import {member.name}`."),
+                Refusal(
+                    rule="OwnAuthority", what=what, remedy=f"Adopt it: `peermesh ca import {member.name} --root FILE`."
+                ),
             )
     if faults := order_faults(tree, trust, state.now, papers):
         yield from ((rollover.MESH, fault) for fault in faults)
@@ -158,11 +140,7 @@ def _pending(member: Member, seen: Seen) -> str:
 
 def _unseen(state: State) -> frozenset[str]:
     """Written, and not seen: what is remembered since when, because only time tells a refusal."""
-    return frozenset(_unseen_name(member) for member in state.members if _is_unseen(member))
-
-
-def _unseen_name(member: Member) -> str:
-    return f"trust/{member.name}/unseen/{'+'.join(sorted(member.bundle))}/{member.rotation}"
+    return frozenset(gates.unseen(member) for member in state.members if _is_unseen(member))
 
 
 def _is_unseen(member: Member) -> bool:
@@ -182,12 +160,12 @@ def _refused_there(member: Member, state: State) -> str:
             Refusal(
                 rule="Restored",
                 what=f"its agent has put the previous state back: {agent.trouble or 'istiod refused the new one'}",
-                remedy="Mend the cause, and order a rotation.",
+                remedy="Mend the cause, then restart istiod.",
             )
         )
-    lasted = state.lasted(_unseen_name(member)) if _is_unseen(member) else None
-    if lasted is None or lasted < gates.KUBELETS:
-        return ""
+    lasted = state.lasted(gates.unseen(member)) if _is_unseen(member) else None
+    if lasted is None or lasted < gates.KUBELETS or (member.sight.self_signed and agent is not None and agent.trouble):
+        return ""  # an istiod that made its root itself doesn't look before it is restarted, which its agent says
     roots = "+".join(sorted(member.bundle))
     what = f"roots {roots} and intermediate {member.rotation} are written, and istiod shows others"
     remedy = (

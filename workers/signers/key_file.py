@@ -102,6 +102,12 @@ def write_key_file(key: AuthorityKey, file: Path, passphrase: Secret) -> None:
         written.write(pem)
         written.flush()
         os.fsync(descriptor)
+    # Its name, too: what stands in Git for ever mustn't be of a key that a power failure took.
+    folder = os.open(file.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 _SHORTEST: Final = 12
