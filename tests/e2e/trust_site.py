@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,31 +39,54 @@ _PEOPLE = "refs/heads/trust/"
 
 @dataclass(kw_only=True)
 class TrustSite:
-    """All of it, running. `folder`: where keys of roots are, and journals; `logs`: what agents write; `agents` run."""
+    """All of it, running. `folder`: where keys of roots are, and journals; `logs`: what agents write; `agents` run.
+    `held`: clusters in which nothing is applied.
+    """
 
     meshes: Meshes
     line: Pipeline
     folder: Path
     logs: Path
     agents: ExitStack
+    held: set[str] = field(default_factory=set)
+    _agents: dict[str, Process] = field(default_factory=dict)
     _applied: str = ""
     _done: dict[str, str] = field(default_factory=dict)
 
     # --- a person
 
-    def order(self, *arguments: str) -> None:
-        """`peermesh ca …`, merged."""
+    def order(self, *arguments: str) -> str:
+        """`peermesh ca …`, merged; what it printed."""
         said = self.line.done("ca", *arguments, "--repo", str(self.line.checkout))
         found = re.search(r"peermesh approve (\S+) --digest (\S+)", said)
         assert found, said
         self.line.done("approve", found[1], "--digest", found[2], "--repo", str(self.line.checkout))
         self.line.ring()
+        return said
 
-    def manage(self, mesh: Mesh) -> None:
-        """Have peermesh look after the certificates of a cluster, and start its agent."""
+    def manage(self, mesh: Mesh, **more: str) -> None:
+        """Have peermesh look after the certificates of a cluster, and start its agent. `more`: of its environment."""
         self.order("manage", mesh.name)
-        agent = self.agents.enter_context(_agent(self, mesh))
-        self.order("manage", mesh.name, "--agent-key", _logged_key(agent))
+        self._deliver_agent(mesh)
+        self.agents.callback(self._end_agent, mesh.name)
+        self._agents[mesh.name] = _agent(self, mesh, **more)
+        self.order("manage", mesh.name, "--agent-key", _logged_key(self._agents[mesh.name]))
+
+    def restart_agent(self, mesh: Mesh, **more: str) -> None:
+        """`more`: of its environment, beside what it is always told."""
+        self._end_agent(mesh.name)
+        self._agents[mesh.name] = _agent(self, mesh, **more)
+
+    def _end_agent(self, name: str) -> None:
+        self._agents[name].end()
+
+    def _deliver_agent(self, mesh: Mesh) -> None:
+        """The objects and the rights that `cluster add` delivers, and no others."""
+        tree = self.line.tree()
+        mesh.cluster.apply(self.line.checkout / "delivery" / "clusters" / mesh.name / "namespaces.yaml")
+        for path, data in agent_files(tree.mesh, tree.clusters[mesh.name]).items():
+            if path.endswith(".yaml"):
+                mesh.cluster.apply(data)
 
     def make_root(self, name: str, *, present: str = "") -> None:
         """A root, merged, and its signer, running. `present`: the root with which the two vouch for each other."""
@@ -139,21 +162,28 @@ class TrustSite:
                 if re.fullmatch(rf"clusters/{mesh.name}/(gateway|imports|ca)/.*\.yaml", path)
             ]
             wanted = "---\n".join(texts)
-            if wanted and wanted != self._done.get(mesh.name):
+            if wanted and wanted != self._done.get(mesh.name) and mesh.name not in self.held:
                 mesh.cluster.apply(wanted)
                 self._done[mesh.name] = wanted
-        self._applied = main
+        self._applied = "" if self.held else main
 
 
 @contextmanager
-def trust_site(folder: Path, *, foreign: Authority | None = None) -> Iterator[TrustSite]:
+def trust_site(
+    folder: Path,
+    *,
+    foreign: Authority | None = None,
+    self_signed: bool = False,
+    varieties: Mapping[str, shop.Variety] | None = None,
+) -> Iterator[TrustSite]:
     """All of it: each mesh calls the other, and there is root `a`.
 
     It signs for the meshes, and agents look after their `cacerts`. With a `foreign` root somebody else's intermediates
-    under that one do, and nobody looks after them.
+    under that one do, and nobody looks after them; nor where the meshes are `self_signed`: there each istiod has made a
+    root itself, which the mesh config of the others lets their workloads trust. `varieties`: as in `meshes`.
     """
     with ExitStack() as stack:
-        running = stack.enter_context(meshes(folder / "meshes", *NAMES))
+        running = stack.enter_context(meshes(folder / "meshes", *NAMES, varieties=varieties))
         stack.enter_context(running.fabric.inside())
         for name in ("line", "keys", "agents"):
             (folder / name).mkdir()
@@ -163,7 +193,9 @@ def trust_site(folder: Path, *, foreign: Authority | None = None) -> Iterator[Tr
         site = TrustSite(meshes=running, line=line, folder=keys, logs=logs, agents=stack)
         site.make_root("a")
         site.edit("trust: {root: a}", "trust: {root: a, soak: 0m}")
-        for mesh in running.all:
+        if self_signed:
+            running.make_own_roots()
+        for mesh in () if self_signed else running.all:
             if foreign is None:
                 site.manage(mesh)
             else:
@@ -173,14 +205,8 @@ def trust_site(folder: Path, *, foreign: Authority | None = None) -> Iterator[Tr
         yield site
 
 
-@contextmanager
-def _agent(site: TrustSite, mesh: Mesh) -> Iterator[Process]:
-    """The CA agent of a cluster, with the objects and the rights that `cluster add` delivers, and no others."""
-    tree = site.line.tree()
-    mesh.cluster.apply(site.line.checkout / "delivery" / "clusters" / mesh.name / "namespaces.yaml")
-    for path, data in agent_files(tree.mesh, tree.clusters[mesh.name]).items():
-        if path.endswith(".yaml"):
-            mesh.cluster.apply(data)
+def _agent(site: TrustSite, mesh: Mesh, **more: str) -> Process:
+    """The CA agent of a cluster, running as its service account."""
     token = mesh.cluster.service_account(AGENT_NAMESPACE, AGENT)
     told = {
         syncer_settings.MESH: MESH,
@@ -190,12 +216,8 @@ def _agent(site: TrustSite, mesh: Mesh) -> Iterator[Process]:
         agent_settings.TRUST_DOMAIN: shop.trust_domain(mesh.name),
         agent_settings.LOOK: "1",
     }
-    environment = {setting.name: value for setting, value in told.items()}
-    process = Process(f"agent-{mesh.name}", [sys.executable, "-m", "syncer", "ca-agent"], site.logs, **environment)
-    try:
-        yield process
-    finally:
-        process.end()
+    environment = {setting.name: value for setting, value in told.items()} | more
+    return Process(f"agent-{mesh.name}", [sys.executable, "-m", "syncer", "ca-agent"], site.logs, **environment)
 
 
 def _logged_key(agent: Process) -> str:

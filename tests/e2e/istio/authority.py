@@ -56,7 +56,9 @@ def cacerts(signer: Authority, bundle: Sequence[Authority], *, lever: int = 0) -
 
 
 def common_name(name: x509.Name) -> str:
-    return str(name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    """All of the name where it has no common name, as that of a root that istiod made itself."""
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()
 
 
 def _sign(

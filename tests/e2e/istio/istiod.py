@@ -29,17 +29,15 @@ _ACCESS_LOG = (
 )
 _ENVIRONMENT = {
     "ISTIO_MULTIROOT_MESH": "true",  # else a changed bundle is ignored until a restart
-    "POD_NAME": "istiod-0",
     "POD_NAMESPACE": NAMESPACE,
     "REVISION": "default",
     "JWT_POLICY": "third-party-jwt",
     "PILOT_CERT_PROVIDER": "istiod",
     "ISTIOD_CUSTOM_HOST": HOST,
-    # There is no webhook here, nobody to inject into, and one replica.
+    # There is no webhook here, and nobody to inject into.
     "INJECT_ENABLED": "false",
     "VALIDATION_WEBHOOK_CONFIG_NAME": "",
     "SHARED_MESH_CONFIG": "",
-    "ENABLE_LEADER_ELECTION": "false",
     "PILOT_ENABLE_GATEWAY_API": "false",
     # Upstream's Envoy lacks the filters that these would configure.
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
@@ -50,21 +48,36 @@ _ENVIRONMENT = {
 
 
 class Istiod:
-    """A running istiod. `cacerts`: where it takes its signing certificate from; mounted before it starts."""
+    """A running istiod. `cacerts`: where it takes its signing certificate from; mounted before it starts.
 
-    def __init__(self, cluster: Cluster, network: Namespace, address: str, folder: Path) -> None:
+    `elects`: it isn't the only replica, so it does what only one must do as long as it leads.
+    """
+
+    def __init__(
+        self, cluster: Cluster, network: Namespace, address: str, folder: Path, *, pod: str, elects: bool
+    ) -> None:
         self.address = address
+        self.pod = pod
         self.cacerts = folder / "etc" / "cacerts"
         self.log = folder / "istiod.log"
         self._cluster = cluster
         self._network = network
         self._folder = folder
+        self._config = folder / "mesh.yaml"
         self._process: Process | None = None
+        self._elects = elects
 
-    def start(self, *, trust_domain: str, peers: Sequence[str]) -> None:
-        """`peers`: the trust domains whose workloads its own may talk to."""
-        config = self._folder / "mesh.yaml"
-        config.write_text(yaml.safe_dump(_mesh_config(trust_domain, peers)))
+    def configure(self, *, trust_domain: str, peers: Sequence[str], roots: Sequence[str] = ()) -> None:
+        """Write its mesh config, which it follows while it runs. `peers`: the trust domains whose workloads its own may
+        talk to; `roots`: PEM of what they trust beside that of `cacerts`.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        written = self._folder / "mesh.yaml.new"
+        written.write_text(yaml.safe_dump(_mesh_config(trust_domain, peers, roots)))
+        written.replace(self._config)  # it must not read half of it
+
+    def start(self) -> None:
+        """As it is configured."""
         ports = {
             "grpc": 15010,
             "secureGRPC": TLS_PORT,
@@ -74,11 +87,18 @@ class Istiod:
         }
         arguments: tuple[str | Path, ...] = (
             *(build.build("pilot-discovery"), "discovery", "--kubeconfig", self._cluster.kubeconfig),
-            *("-n", NAMESPACE, "--clusterID", self._cluster.name, "--meshConfig", config, "--networksConfig", "none"),
+            *("-n", NAMESPACE, "--clusterID", self._cluster.name),
+            *("--meshConfig", self._config, "--networksConfig", "none"),
             *(part for name, port in ports.items() for part in (f"--{name}Addr", f"{self.address}:{port}")),
             *("--ctrlz_address", self.address, "--ctrlz_port", "9876", "--log_output_level", "default:info"),
         )
-        environment = {**_ENVIRONMENT, "CLUSTER_ID": self._cluster.name, "KUBECONFIG": str(self._cluster.kubeconfig)}
+        environment = {
+            **_ENVIRONMENT,
+            "POD_NAME": self.pod,
+            "ENABLE_LEADER_ELECTION": str(self._elects).lower(),
+            "CLUSTER_ID": self._cluster.name,
+            "KUBECONFIG": str(self._cluster.kubeconfig),
+        }
         with self._network.inside():
             self._process = Process("istiod", arguments, self._folder, **environment)
 
@@ -110,14 +130,14 @@ class Istiod:
             self._process.end()
 
 
-def _mesh_config(trust_domain: str, peers: Sequence[str]) -> dict[str, object]:
+def _mesh_config(trust_domain: str, peers: Sequence[str], roots: Sequence[str]) -> dict[str, object]:
     return {
         "trustDomain": trust_domain,
         "rootNamespace": NAMESPACE,
         "accessLogFile": "/dev/stdout",
         "accessLogFormat": _ACCESS_LOG,
-        # Without `pem`: the mesh config would be a second source of roots.
-        "caCertificates": [{"trustDomains": list(peers)}],
+        # With `pem` the mesh config is a second source of roots.
+        "caCertificates": [{"trustDomains": list(peers)}, *({"pem": root} for root in roots)],
     }
 
 

@@ -73,13 +73,22 @@ class Kubelet:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def mount(self, kind: str, namespace: str, name: str, folder: Path) -> None:
-        """Return when the folder shows the object for the first time."""
+    def mount(self, kind: str, namespace: str, name: str, folder: Path, *, optional: bool = False) -> Mount:
+        """Return when the folder shows the object for the first time; `optional`: also if there is no such object."""
         mount = Mount(kind, namespace, name, folder)
         with self._changed:
             self._mounts += (mount,)
+            if optional:
+                self._bring(mount)
+                return mount
             shown = self._changed.wait_for(lambda: not mount.empty, 60)
         assert shown, f"no {kind} {namespace}/{name} in {self._cluster.name} to mount"
+        return mount
+
+    def mount_again(self, mount: Mount) -> None:
+        """Bring at once what there is now, as for a pod that begins."""
+        with self._changed:
+            self._bring(mount)
 
     def close(self) -> None:
         self._stop.set()
@@ -94,11 +103,16 @@ class Kubelet:
                     continue  # the API server is away; mounts stay
 
     def _sync(self) -> None:
-        news = [(mount, files) for mount in self._mounts if (files := mount.look(self._cluster)) is not None]
-        if self.held or (any(not mount.empty for mount, _ in news) and self._stop.wait(self.delay)):
+        news = [mount for mount in self._mounts if mount.look(self._cluster) is not None]
+        if self.held or (any(not mount.empty for mount in news) and self._stop.wait(self.delay)):
             return
-        for mount, files in news:
+        with self._changed:
+            for mount in news:
+                self._bring(mount)
+            self._changed.notify_all()
+
+    def _bring(self, mount: Mount) -> None:
+        """What there is by now; whoever calls this has the lock."""
+        files = mount.look(self._cluster)
+        if files is not None:
             mount.show(files)
-        if news:
-            with self._changed:
-                self._changed.notify_all()

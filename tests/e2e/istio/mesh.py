@@ -7,50 +7,71 @@ which certificates istiods have is what whoever uses this writes into their Secr
 from __future__ import annotations
 
 import base64
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
 
+from tests.border.processes import wait_until
 from tests.cli.calls import done
 from tests.e2e import build
 from tests.e2e.istio import shop
 from tests.e2e.istio.authority import Authority, cacerts
 from tests.e2e.istio.istiod import NAMESPACE as ISTIO_SYSTEM
 from tests.e2e.istio.istiod import Istiod
-from tests.e2e.istio.kubelet import Kubelet
-from tests.e2e.istio.network import Fabric, control_plane
-from tests.e2e.istio.proxy import Place, Proxy, Trust
+from tests.e2e.istio.kubelet import Kubelet, Mount
+from tests.e2e.istio.network import Fabric
+from tests.e2e.istio.proxy import Place, Pod, Proxy, Trust
+from tests.e2e.istio.shop import Variety
 from tests.e2e.istio.traffic import Loop, Route, serve
 from tests.e2e.kubernetes import Cluster, clusters, install_crds
 
 SECRET = f"/api/v1/namespaces/{ISTIO_SYSTEM}/secrets/cacerts"
+OWN_ROOT = f"/api/v1/namespaces/{ISTIO_SYSTEM}/secrets/istio-ca-secret"
+"""Where an istiod without `cacerts` keeps the root that it made itself."""
 
 
 class Mesh:
-    """One cluster: its API server, its istiod, its pods.
+    """One cluster: its API server, its istiod, its pods. Where istiod has more replicas than one, `kubelets[n]` brings
+    `istiods[n]` its `cacerts`, and the first of both do everything else.
 
-    `signer`, `bundle`, `lever`: what `cacerts` was made of last by `change`.
+    `signer`, `bundle`, `lever`: what `cacerts` was made of last by `change`. `roots`: PEM of what its mesh config lets
+    workloads trust beside that.
     """
 
-    def __init__(self, cluster: Cluster, number: int, fabric: Fabric, folder: Path) -> None:
+    def __init__(self, cluster: Cluster, number: int, fabric: Fabric, folder: Path, variety: Variety) -> None:
         self.name = cluster.name
         self.number = number
         self.cluster = cluster
-        self.address = control_plane(number)
-        self.kubelet = Kubelet(cluster, fabric)
-        self.istiod = Istiod(cluster, fabric, self.address, folder)
-        place = Place(cluster=self.name, trust_domain=shop.trust_domain(self.name), istiod=self.address)
+        self.variety = variety
+        self.istiods = tuple(_istiods(cluster, number, fabric, folder, variety))
+        self.kubelets = tuple(Kubelet(cluster, fabric) for _ in self.istiods)
+        addresses = tuple(istiod.address for istiod in self.istiods)
+        place = Place(cluster=self.name, trust_domain=shop.trust_domain(self.name), istiods=addresses)
         self.client, self.server, self.gateway = (
             Proxy(pod, place, fabric.pod(number, pod.address), folder / pod.name)
-            for pod in shop.pods(self.name, number)
+            for pod in shop.pods(self.name, number, variety)
         )
         self.signer: Authority | None = None
         self.bundle: tuple[Authority, ...] = ()
         self.lever = 0
+        self.roots: tuple[str, ...] = ()
         self.running = False
+        self._cacerts: Mount | None = None
+        self._peers: tuple[str, ...] = ()
+
+    @property
+    def istiod(self) -> Istiod:
+        return self.istiods[0]
+
+    @property
+    def kubelet(self) -> Kubelet:
+        return self.kubelets[0]
 
     @property
     def proxies(self) -> tuple[Proxy, Proxy, Proxy]:
@@ -76,7 +97,7 @@ class Mesh:
     def prepare(self) -> None:
         """Istio's kinds, the application and the gateway."""
         install_crds(self.cluster)
-        objects = list(shop.objects(self.name, self.number))
+        objects = list(shop.objects(self.name, self.number, self.variety))
         self.cluster.apply(yaml.safe_dump_all(objects))
         for item in objects:
             if "status" in item:
@@ -86,33 +107,96 @@ class Mesh:
 
     @property
     def signs(self) -> bool:
-        """Whether there is a `cacerts` for istiod to begin with."""
-        return self.cluster.request("GET", SECRET)[0] == 200
+        """Whether there is a `cacerts`, or a root of its own, for istiod to begin with."""
+        return any(self.cluster.request("GET", path)[0] == 200 for path in (SECRET, OWN_ROOT))
+
+    def make_own_root(self) -> str:
+        """Let an istiod that has no `cacerts` make its root, in a trust domain that the mesh had before; its PEM."""
+        self.istiod.configure(trust_domain="cluster.local", peers=())
+        self.istiod.start()
+        self.istiod.wait_ready()
+        self.istiod.end()
+        _, secret = self.cluster.request("GET", OWN_ROOT)
+        return base64.b64decode(secret["data"]["ca-cert.pem"]).decode()
+
+    def configure(self, roots: Sequence[str]) -> None:
+        """Change `roots` in the mesh config."""
+        self.roots = tuple(roots)
+        peers = [shop.trust_domain(peer) for peer in self._peers]
+        self.istiod.configure(trust_domain=shop.trust_domain(self.name), peers=peers, roots=self.roots)
+
+    def restart_istiod(self) -> None:
+        """Return when the next one is ready; it begins with the `cacerts` that there is."""
+        assert self._cacerts
+        self.istiod.end()
+        self.kubelet.mount_again(self._cacerts)
+        self.istiod.start()
+        self.istiod.wait_ready()
 
     def start(self, peers: Sequence[str], loop: Loop) -> None:
         """istiod, with the `cacerts` that there is, and then the pods; return when all are ready."""
-        self.kubelet.mount("secrets", ISTIO_SYSTEM, "cacerts", self.istiod.cacerts)
-        self.istiod.start(trust_domain=shop.trust_domain(self.name), peers=[shop.trust_domain(peer) for peer in peers])
+        self._peers = tuple(peers)
+        self.configure(self.roots)
+        self._cacerts = self.kubelet.mount("secrets", ISTIO_SYSTEM, "cacerts", self.istiod.cacerts, optional=True)
+        self.istiod.start()
         self.istiod.wait_ready()
+        self._start_more_istiods()
         for proxy in self.proxies:
             pod = proxy.pod
             self.kubelet.mount("configmaps", pod.namespace, "istio-ca-root-cert", proxy.roots)
-            options = ("--audience", "istio-ca", "--duration", "24h")
-            token = self.cluster.kubectl("-n", pod.namespace, "create", "token", pod.account, *options)
-            proxy.start(token.strip())
+            self.kubelet.mount("configmaps", pod.namespace, "istio-ca-crl", proxy.crls)
+            proxy.start(self._token(pod))
         serve(loop, self.server.network, shop.echo(self.name), (shop.HTTP_PORT, shop.TCP_PORT))
         for proxy in self.proxies:
             proxy.wait_ready()
         self.running = True
+
+    def _start_more_istiods(self) -> None:
+        """They don't lead: the first one has been seen to."""
+        roots = f"/api/v1/namespaces/{shop.NAMESPACE}/configmaps/istio-ca-root-cert"
+        for istiod, kubelet in zip(self.istiods[1:], self.kubelets[1:], strict=True):
+            wait_until(lambda: self.cluster.request("GET", roots)[0] == 200, what="roots, which the leader publishes")
+            kubelet.mount("secrets", ISTIO_SYSTEM, "cacerts", istiod.cacerts)
+            istiod.configure(trust_domain=shop.trust_domain(self.name), peers=[*map(shop.trust_domain, self._peers)])
+            istiod.start()
+            istiod.wait_ready()
+
+    def _token(self, pod: Pod) -> str:
+        options = ("--audience", "istio-ca", "--duration", "24h")
+        return self.cluster.kubectl("-n", pod.namespace, "create", "token", pod.account, *options).strip()
+
+    def restart(self, proxy: Proxy) -> None:
+        """Let a new pod take the place of one, as when a Deployment is restarted; return when it is ready."""
+        pod = proxy.pod
+        proxy.end()
+        path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
+        assert self.cluster.request("DELETE", f"{path}?gracePeriodSeconds=0")[0] == 200
+        # In whole seconds, as Kubernetes has it, but none too early.
+        started = datetime.fromtimestamp(math.ceil(time.time()), UTC)
+        made = shop.pod_object(pod, self.number, started=f"{started:%Y-%m-%dT%H:%M:%SZ}")
+        self.cluster.apply(yaml.safe_dump(made))
+        self.cluster.set_status(path, made["status"])
+        proxy.start(self._token(pod))
+        proxy.wait_ready()
 
     def trusts(self) -> tuple[Trust, ...]:
         """What its proxies prove themselves with and trust now."""
         return tuple(proxy.trust() for proxy in self.proxies)
 
     def end(self) -> None:
-        for process in (*self.proxies, self.istiod):
-            process.end()
-        self.kubelet.close()
+        for proxy in self.proxies:
+            proxy.end()
+        for istiod in self.istiods:
+            istiod.end()
+        for kubelet in self.kubelets:
+            kubelet.close()
+
+
+def _istiods(cluster: Cluster, number: int, fabric: Fabric, folder: Path, variety: Variety) -> Iterator[Istiod]:
+    for replica in range(variety.replicas):
+        pod = shop.istiod(number, replica)
+        place = folder / pod.name if replica else folder
+        yield Istiod(cluster, fabric, pod.address, place, pod=pod.name, elects=variety.replicas > 1)
 
 
 @dataclass(kw_only=True)
@@ -138,9 +222,29 @@ class Meshes:
                 mesh.cluster.apply(files / mesh.name / part, "--recursive")
         assert self.joined
 
+    def make_own_roots(self) -> None:
+        """Let istiods begin with roots that they made themselves, each in the mesh configs of the others."""
+        roots = {mesh.name: mesh.make_own_root() for mesh in self.all}
+        for mesh in self.all:
+            mesh.roots = tuple(root for name, root in roots.items() if name != mesh.name)
+
     def routes(self) -> list[Route]:
         """From each mesh to the services of the others, at the addresses that the applied entries give them."""
         return [route for mesh in self.all for route in _routes(mesh, [peer for peer in self.all if peer is not mesh])]
+
+    def routes_within(self) -> list[Route]:
+        """In each mesh, to its own service."""
+        return [
+            Route(
+                name=f"within {mesh.name}",
+                client=mesh.client.network,
+                address=shop.cluster_ip(mesh.number),
+                host=f"{shop.echo(mesh.name)}.{shop.NAMESPACE}.svc.cluster.local",
+                http=shop.HTTP_PORT,
+                tcp=shop.TCP_PORT,
+            )
+            for mesh in self.all
+        ]
 
     @property
     def joined(self) -> bool:
@@ -149,9 +253,10 @@ class Meshes:
 
 
 @contextmanager
-def meshes(folder: Path, *names: str) -> Iterator[Meshes]:
+def meshes(folder: Path, *names: str, varieties: Mapping[str, Variety] | None = None) -> Iterator[Meshes]:
     """Clusters with everything but running istiods and proxies; `start` starts those, `connect` joins the meshes.
 
+    `varieties`: what is unusual, by cluster.
     All of it is gone at the end of the block. In the block the thread is where it was, not in the fabric.
     """
     _fetch()
@@ -164,7 +269,8 @@ def meshes(folder: Path, *names: str) -> Iterator[Meshes]:
         made = []
         with fabric.inside():
             for number, cluster in enumerate(stack.enter_context(clusters(folder / "clusters", *names)), 1):
-                mesh = Mesh(cluster, number, fabric, folder / cluster.name)
+                variety = (varieties or {}).get(cluster.name, shop.USUAL)
+                mesh = Mesh(cluster, number, fabric, folder / cluster.name, variety)
                 stack.callback(mesh.end)
                 mesh.prepare()
                 made.append(mesh)

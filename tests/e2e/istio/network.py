@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+REPLICAS = 2
+"""Of istiod, that a cluster has addresses for."""
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>; Python has unshare and setns from 3.12 on
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -77,8 +79,8 @@ class Namespace:
 class Fabric(Namespace):
     """What lies between clusters: everything of a control plane listens here, on its cluster's bridge.
 
-    Cluster n has 10.(90+n).0.0/16: `.0.1` is its control plane, `.1.x` are pods, `.255.x` gateways; from another
-    cluster only gateways are reached.
+    Cluster n has 10.(90+n).0.0/16: `.0.1` is its control plane, `.0.2` that of a second istiod, `.1.x` are pods,
+    `.255.x` gateways; from another cluster only gateways are reached.
     """
 
     def __init__(self, clusters: int) -> None:
@@ -90,7 +92,7 @@ class Fabric(Namespace):
             for number in numbers:
                 _ip(
                     f"link add br{number} type bridge",
-                    f"address add {control_plane(number)}/16 dev br{number}",
+                    *(f"address add {control_plane(number, replica)}/16 dev br{number}" for replica in range(REPLICAS)),
                     f"link set br{number} up",
                 )
             _run("iptables-restore", stdin="\n".join(_forwarding(numbers)))
@@ -123,8 +125,9 @@ class Fabric(Namespace):
         super().close()
 
 
-def control_plane(number: int) -> str:
-    return f"10.{90 + number}.0.1"
+def control_plane(number: int, replica: int = 0) -> str:
+    """Where this replica of istiod listens; the first has everything else of a control plane beside it."""
+    return f"10.{90 + number}.0.{1 + replica}"
 
 
 def workload(number: int, index: int) -> str:

@@ -1,4 +1,4 @@
-"""A pod with Istio: its namespace with Istio's iptables rules, an agent with Envoy in it, and what Envoy has of trust.
+"""A pod with Istio: its namespaces, with Istio's iptables rules, an agent with Envoy in them, and Envoy's trust.
 
 Knows the agent's files and environment, and Envoy's admin endpoint. What the pod's application does is elsewhere.
 """
@@ -29,7 +29,9 @@ _ADMIN_PORT, _READY_PORT = 15000, 15021
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """`sidecar`: traffic is captured; else a gateway."""
+    """`sidecar`: traffic is captured; else a gateway. `follows`: it learns of roots at once. `leaf`: how long its
+    certificates live, as Go says it. `istiod`: the number of the replica that its agent talks to.
+    """
 
     name: str
     namespace: str
@@ -37,15 +39,18 @@ class Pod:
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
     sidecar: bool = True
+    follows: bool = True
+    leaf: str = "24h"
+    istiod: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What pods of one cluster have in common. `istiod`: its address."""
+    """What pods of one cluster have in common. `istiods`: addresses of its replicas."""
 
     cluster: str
     trust_domain: str
-    istiod: str
+    istiods: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +63,15 @@ class Trust:
 
 
 class Proxy:
-    """A running agent with its Envoy. `roots`: where it takes istiod's root from; mounted before it starts."""
+    """A running agent with its Envoy. `roots`, `crls`: where it takes istiod's roots, and all CAs' CRLs, from; mounted
+    before it starts.
+    """
 
     def __init__(self, pod: Pod, place: Place, network: Namespace, folder: Path) -> None:
         self.pod = pod
         self.network = network
         self.roots = folder / "var" / "run" / "secrets" / "istio"
+        self.crls = folder / "crl"
         self.log = folder / "agent.log"
         self._place = place
         self._folder = folder
@@ -84,10 +92,10 @@ class Proxy:
         labels = "".join(f'{name}="{value}"\n' for name, value in self.pod.labels.items())
         (folder / "etc/istio/pod/labels").write_text(labels)
         with self.network.inside():
-            if self.pod.sidecar:
+            if self.pod.sidecar and self._process is None:
                 _capture(agent)
             kind = "sidecar" if self.pod.sidecar else "router"
-            command = ("setpriv", "--regid", _GROUP, "--clear-groups", agent, "proxy", kind)
+            command = (*_mounted(self.crls), "setpriv", "--regid", _GROUP, "--clear-groups", agent, "proxy", kind)
             domain = f"{self.pod.namespace}.svc.cluster.local"
             options = ("--domain", domain, "--proxyLogLevel=warning", "--proxyComponentLogLevel=misc:error")
             self._process = Process("agent", (*command, *options), folder, **self._environment())
@@ -116,17 +124,19 @@ class Proxy:
 
     def _environment(self) -> dict[str, str]:
         pod, place = self.pod, self._place
+        istiod = place.istiods[pod.istiod]
         template = build.module_folder("istio", "istio.io/istio") / "tools/packaging/common/envoy_bootstrap.json"
         return {
-            "PROXY_CONFIG": proxy_config(place.istiod, build.build("envoy")),
-            **FOLLOWS_ROOTS,
+            "PROXY_CONFIG": proxy_config(istiod, build.build("envoy")),
+            **(FOLLOWS_ROOTS if pod.follows else {}),
+            "SECRET_TTL": pod.leaf,
             "ISTIO_BOOTSTRAP": str(template),
             # istiod is called by its address, since there is no DNS here. (With CA_ADDR, requests would ignore it.)
             "ISTIOD_SAN": HOST,
             "POD_NAME": pod.name,
             "POD_NAMESPACE": pod.namespace,
             "INSTANCE_IP": pod.address,
-            "HOST_IP": place.istiod,
+            "HOST_IP": istiod,
             "SERVICE_ACCOUNT": pod.account,
             "TRUST_DOMAIN": place.trust_domain,
             "JWT_POLICY": "third-party-jwt",
@@ -142,6 +152,14 @@ class Proxy:
             "GOMEMLIMIT": "100MiB",
             "ISTIO_CPU_LIMIT": "1",
         }
+
+
+def _mounted(crls: Path) -> tuple[str | Path, ...]:
+    """What runs a command where CRLs are this folder's. Envoy is told of them by an absolute path (Istio's
+    pkg/security/security.go, CACRLFilePath), so each pod needs mounts of its own.
+    """
+    script = 'mount -t tmpfs crl /var/run && mkdir -p "$1" && mount --bind "$0" "$1" && shift && exec "$@"'
+    return "unshare", "--mount", "sh", "-c", script, crls, "/var/run/secrets/istio/crl"
 
 
 def _capture(agent: Path) -> None:

@@ -7,6 +7,7 @@ the same server, which answers with the service's name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.build import ISTIO
@@ -22,16 +23,34 @@ _GATEWAY_LABELS = {"istio": "eastwestgateway"}
 _GATEWAY_SERVICE = "istio-eastwestgateway"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Variety:
+    """What is unusual in a cluster. `replicas`: of istiod; the client's agent talks to the last one. `leaf`: how long
+    the server's certificates live; with them only it learns of roots; empty: as usual.
+    """
+
+    replicas: int = 1
+    leaf: str = ""
+
+
+USUAL = Variety()
+
+
 def echo(cluster: str) -> str:
     """The name of the service that a cluster exports."""
     return f"echo-{cluster}"
+
+
+def cluster_ip(number: int) -> str:
+    """Of that service in the cluster with this number: an address of the API server's range, where nothing answers."""
+    return f"10.0.{number}.2"
 
 
 def trust_domain(cluster: str) -> str:
     return f"{cluster}.acme.example"
 
 
-def pods(cluster: str, number: int) -> tuple[Pod, Pod, Pod]:
+def pods(cluster: str, number: int, variety: Variety = USUAL) -> tuple[Pod, Pod, Pod]:
     """Client, server and gateway of the cluster with this number."""
     served, labels = echo(cluster), {"security.istio.io/tlsMode": "istio"}
     client = Pod(
@@ -40,6 +59,7 @@ def pods(cluster: str, number: int) -> tuple[Pod, Pod, Pod]:
         account="client",
         address=workload(number, 1),
         labels={"app": "client", **labels},
+        istiod=variety.replicas - 1,
     )
     server = Pod(
         name=f"{served}-0",
@@ -47,6 +67,8 @@ def pods(cluster: str, number: int) -> tuple[Pod, Pod, Pod]:
         account=served,
         address=workload(number, 2),
         labels={"app": served, **labels},
+        follows=not variety.leaf,
+        leaf=variety.leaf or "24h",
     )
     outside = Pod(
         name=f"{_GATEWAY_SERVICE}-0",
@@ -59,21 +81,21 @@ def pods(cluster: str, number: int) -> tuple[Pod, Pod, Pod]:
     return client, server, outside
 
 
-def istiod(number: int) -> Pod:
-    """The pod that stands for istiod: where it is and that it is ready; it runs elsewhere."""
+def istiod(number: int, replica: int = 0) -> Pod:
+    """The pod that stands for a replica of istiod: where it is and that it is ready; it runs elsewhere."""
     return Pod(
-        name="istiod-0",
+        name=f"istiod-{replica}",
         namespace=ISTIO_SYSTEM,
         account="istiod",
-        address=control_plane(number),
+        address=control_plane(number, replica),
         labels={"app": "istiod"},
         sidecar=False,
     )
 
 
-def objects(cluster: str, number: int) -> Iterator[dict[str, Any]]:
+def objects(cluster: str, number: int, variety: Variety = USUAL) -> Iterator[dict[str, Any]]:
     """All of a cluster, in an order in which it can be applied; statuses are taken by who reads a folder."""
-    client, server, outside = pods(cluster, number)
+    client, server, outside = pods(cluster, number, variety)
     namespaces = {ISTIO_SYSTEM: {"topology.istio.io/network": cluster}, NAMESPACE: {}, GATEWAYS: {}, IMPORTS: {}}
     for name, labels in namespaces.items():
         yield _object("v1", "Namespace", name, "", labels)
@@ -81,13 +103,15 @@ def objects(cluster: str, number: int) -> Iterator[dict[str, Any]]:
     yield _object("security.istio.io/v1", "PeerAuthentication", "default", ISTIO_SYSTEM) | {
         "spec": {"mtls": {"mode": "STRICT"}}
     }
-    yield _pod(istiod(number), number)
+    for replica in range(variety.replicas):
+        yield pod_object(istiod(number, replica), number)
+    yield _istiods()
     for pod in (client, server, outside):
         yield _object("v1", "ServiceAccount", pod.account, pod.namespace)
-        yield _pod(pod, number)
+        yield pod_object(pod, number)
     ports = [("http", HTTP_PORT), ("tcp", TCP_PORT)]
     exported = {"peermesh.io/export": "true"}
-    yield _service(echo(cluster), NAMESPACE, {"app": echo(cluster)}, ports, f"10.0.{number}.2", exported)
+    yield _service(echo(cluster), NAMESPACE, {"app": echo(cluster)}, ports, cluster_ip(number), exported)
     yield _endpoints(echo(cluster), server, ports)
     loads = [("tls", GATEWAY_PORT)]
     address = {"loadBalancer": {"ingress": [{"ip": outside.address}]}}
@@ -97,23 +121,34 @@ def objects(cluster: str, number: int) -> Iterator[dict[str, Any]]:
     yield _endpoints(_GATEWAY_SERVICE, outside, loads)
 
 
-def _pod(pod: Pod, number: int) -> dict[str, Any]:
+def pod_object(pod: Pod, number: int, *, started: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    """A pod that runs since then, with its status."""
     made = _object("v1", "Pod", pod.name, pod.namespace, pod.labels)
     containers: list[dict[str, Any]] = [{"name": "application", "image": "application"}]
     if pod.sidecar:
         made["metadata"]["annotations"] = {"sidecar.istio.io/status": "{}"}
         containers[0]["ports"] = [{"containerPort": HTTP_PORT}, {"containerPort": TCP_PORT}]
-        environment = [{"name": name, "value": value} for name, value in FOLLOWS_ROOTS.items()]
+        told = FOLLOWS_ROOTS if pod.follows else {}
+        environment = [{"name": name, "value": value} for name, value in told.items()]
         containers += [{"name": "istio-proxy", "image": f"istio/proxyv2:{ISTIO}", "env": environment}]
     status = {
         "phase": "Running",
         "podIP": pod.address,
         "podIPs": [{"ip": pod.address}],
-        "startTime": "2026-01-01T00:00:00Z",
+        "startTime": started,
         "conditions": [{"type": kind, "status": "True"} for kind in ("Initialized", "ContainersReady", "Ready")],
     }
     spec = {"serviceAccountName": pod.account, "nodeName": f"node-{number}", "containers": containers}
     return made | {"spec": spec, "status": status}
+
+
+def _istiods() -> dict[str, Any]:
+    """What would run istiod: it says of which version that is."""
+    labels = {"app": "istiod"}
+    containers = [{"name": "discovery", "image": f"istio/pilot:{ISTIO}"}]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return _object("apps/v1", "Deployment", "istiod", ISTIO_SYSTEM, labels) | {"spec": spec}
 
 
 def _service(
