@@ -113,11 +113,14 @@ def unseen(member: Member) -> str:
 
 def soaked(member: Member, gate: str, root: str, why: str, state: State) -> str:
     """Why a gate isn't open, or hasn't been for long enough."""
-    if why or not state.soak:
-        return why
+    return why or lacking(member, gate, root, state, state.soak)
+
+
+def lacking(member: Member, gate: str, root: str, state: State, soak: timedelta) -> str:
+    """Why a gate that is open hasn't been so for long enough."""
     lasted = state.lasted(condition(member, gate, root))
-    if lasted is None or lasted < state.soak:
-        return f"seen for {minutes(lasted or timedelta())}; the next step waits for {minutes(state.soak)}"
+    if soak and (lasted is None or lasted < soak):
+        return f"seen for {minutes(lasted or timedelta())}; the next step waits for {minutes(soak)}"
     return ""
 
 
@@ -249,7 +252,7 @@ def _unwritten(member: Member) -> str:
     if agent is not None and agent.restored:
         return f"Its agent has put the previous state back: {agent.trouble or 'istiod refused the new one'}."
     if agent is not None and agent.trouble:
-        return f"Its agent says: {agent.trouble.removesuffix('.')}."
+        return f"Its agent says: {agent.trouble}."
     if is_written(member):
         return "It is written; istiod takes it within two kubelet periods, or has refused it."
     return "Its sync unit `ca` or its agent hasn't written it yet."

@@ -7,7 +7,6 @@ as leaves under a former CA live. Knows the documents of `pki/` and what was see
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -20,7 +19,7 @@ from workers.documents.trust import IntermediateSpec, duration_of
 from workers.pki import gates
 from workers.pki.crl import crl_bundle
 from workers.pki.rollover import distrusts_first
-from workers.pki.state import FRESH, Member, State, minutes
+from workers.pki.state import FRESH, Member, State
 from workers.pki.wanted import settings_of
 from workers.tree import Pki, Tree
 
@@ -89,7 +88,7 @@ def unlisted(tree: Tree, state: State, crl: str) -> str:
     """Why the CA of this list may not sign yet: workloads of a cluster that lacks it would refuse its leaves."""
     if not _go_out(tree, state):
         return ""
-    for member in _born(state):
+    for member in state.live:
         for lister in listers(crl):
             if why := _waits(tree, member, lister, state):
                 return f"{member.name} must be seen to have its CRL before anybody signs with it: {why}"
@@ -101,7 +100,7 @@ def listing(tree: Tree, state: State) -> frozenset[str]:
     coming = [lister for text in _next(tree.facts.pki) for lister in listers(text)] if state.trust.crls else []
     return frozenset(
         gates.condition(member, "lists", lister)
-        for member in _born(state)
+        for member in state.live
         for lister in coming
         if not _lacks(tree, member, lister)
     )
@@ -111,20 +110,13 @@ def _go_out(tree: Tree, state: State) -> bool:
     return state.trust.crls and not distrusts_first(state) and bool(mesh_crls(tree.facts.pki))
 
 
-def _born(state: State) -> Iterator[Member]:
-    return (member for member in state.counted if member.is_live)
-
-
 def _waits(tree: Tree, member: Member, lister: str, state: State) -> str:
     """What istiod publishes is not yet what a pod has: the kubelet brings it, and nothing shows that it did."""
     if why := _lacks(tree, member, lister):
         return why
     soak = duration_of(state.trust.soak)  # in an emergency, too: no handshake shows which lists a workload has
     soak = max(soak, FRESH) if _is_silent(tree, member) else soak
-    lasted = state.lasted(gates.condition(member, "lists", lister))
-    if soak and (lasted is None or lasted < soak):
-        return f"seen for {minutes(lasted or timedelta())}; the next step waits for {minutes(soak)}"
-    return ""
+    return gates.lacking(member, "lists", lister, state, soak)
 
 
 def _lacks(tree: Tree, member: Member, lister: str) -> str:

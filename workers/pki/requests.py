@@ -64,6 +64,12 @@ def asked_keys(requests: Mapping[str, SignRequest], papers: Papers) -> Mapping[s
     return found
 
 
+def own_authority(member: Member, what: str) -> Refusal:
+    """A cluster that has a CA already isn't taken in before that is imported."""
+    remedy = f"Adopt it: `peermesh ca import {member.name} --root FILE`."
+    return Refusal(rule="OwnAuthority", what=what, remedy=remedy)
+
+
 def request_step(
     asking: Asking, member: Member, settings: ClusterTrust, request: SignRequest | None
 ) -> Step | Refusal | None:
@@ -72,9 +78,7 @@ def request_step(
         return Refusal(rule="TrustDomain", what=fault, remedy="Give the mesh a trust domain that is a DNS name.")
     if not member.root and has_own_authority(member):
         what = "its workloads trust another root already, so they would lose each other"
-        return Refusal(
-            rule="OwnAuthority", what=what, remedy=f"Adopt it: `peermesh ca import {member.name} --root FILE`."
-        )
+        return own_authority(member, what)
     if settings.delivery == "sealed-secrets":
         return _sealed(asking, member, settings)
     if request is None:

@@ -12,7 +12,7 @@ state and the gates; knows no certificates and writes no documents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -121,14 +121,10 @@ def may_sign(state: State, member: Member, root: str) -> str:
 
 
 def _nobody_lacks(state: State, root: str) -> str:
-    for other in _live(state):
+    for other in state.live:
         if why := gates.trusted(other, root, state):
             return f"{other.name} must be seen to trust root {root} before anybody signs under it: {why}"
     return ""
-
-
-def _live(state: State) -> Iterator[Member]:
-    return (member for member in state.counted if member.is_live)
 
 
 # --- the moves, in their order
@@ -174,7 +170,7 @@ def _trust(state: State) -> Decision:
 
 def _sign(state: State) -> Decision:
     goal = state.trust.root
-    for member in _live(state):
+    for member in state.live:
         if member.signer != goal:
             return _begin_signing(state, member)
         if distrusts_first(state):
@@ -193,7 +189,7 @@ def _begin_signing(state: State, member: Member) -> Decision:
         for name in state.left_alone:
             why = f"{name} is imported and would lose its calls: let it be looked after, `peermesh ca manage {name}`."
             return Wait(cluster=member.name, why=f"to sign under root {goal}: {why}")
-        for other in _live(state):
+        for other in state.live:
             if why := gates.trusted(other, goal, state):
                 return Wait(cluster=other.name, why=f"to trust root {goal} before anybody signs under it: {why}")
     return _move(state, member, "sign", member.bundle, sign=True)

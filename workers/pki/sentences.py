@@ -15,7 +15,7 @@ from workers.documents.strict import Name
 from workers.documents.trust import ClusterStep, Intermediate, PkiDocument, Trust, TrustSpec
 from workers.pki.papers import Papers
 from workers.pki.proposing import Step
-from workers.pki.rollover import Move
+from workers.pki.rollover import Move, distrusts_first
 from workers.pki.state import State
 from workers.tree import Tree
 
@@ -82,7 +82,7 @@ def _trust(move: Move, state: State, tree: Tree) -> _Texts:
 def _sign(move: Move, state: State, _tree: Tree) -> _Texts:
     name = move.cluster
     gate = f"every cluster that counts was seen to trust root {move.signer}"
-    if state.is_emergency and state.trust.distrust_first:
+    if distrusts_first(state):
         gate = "nobody waits for anybody, as `distrustFirst` says"
     elif not next(member.is_live for member in state.members if member.name == name):
         gate = "nothing of it is valid, so it loses nobody; its certificate comes when the others trust that root"
@@ -97,7 +97,7 @@ def _sign(move: Move, state: State, _tree: Tree) -> _Texts:
 def _distrust(move: Move, state: State, tree: Tree) -> _Texts:
     name = move.cluster
     gone = ", ".join(sorted(_bundle(move, tree) - move.bundle))
-    forced = state.is_emergency and state.trust.distrust_first
+    forced = distrusts_first(state)
     why = (
         f"root {gone} is compromised, and people want it gone first: **calls from clusters still under it fail**"
         if forced

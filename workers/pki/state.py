@@ -167,6 +167,11 @@ class State:
         return tuple(member for member in self.members if member.counts)
 
     @property
+    def live(self) -> tuple[Member, ...]:
+        """Those of them of which something is valid: what they trust is waited for."""
+        return tuple(member for member in self.counted if member.is_live)
+
+    @property
     def is_emergency(self) -> bool:
         """A root must go at once: nothing soaks."""
         return bool(self.trust.compromised)

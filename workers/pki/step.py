@@ -24,7 +24,7 @@ from workers.pki.orders import order_faults
 from workers.pki.papers import PAPERS, Papers
 from workers.pki.phases import phases_of
 from workers.pki.proposing import Next, Phase, Refusal, Step, together
-from workers.pki.requests import Asking, asked_keys, known_keys, request_step
+from workers.pki.requests import Asking, asked_keys, known_keys, own_authority, request_step
 from workers.pki.revocations import crl_refusals
 from workers.pki.sentences import proposed
 from workers.pki.state import Member, Seen, State, state_of
@@ -108,9 +108,7 @@ def _of_all(tree: Tree, trust: MeshTrust, state: State, papers: Papers) -> Itera
             what = "it has a CA already, so its workloads would lose each other"
             yield (
                 member.name,
-                Refusal(
-                    rule="OwnAuthority", what=what, remedy=f"Adopt it: `peermesh ca import {member.name} --root FILE`."
-                ),
+                own_authority(member, what),
             )
     if faults := order_faults(tree, trust, state.now, papers):
         yield from ((rollover.MESH, fault) for fault in faults)
