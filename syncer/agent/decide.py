@@ -234,7 +234,7 @@ def _watch(view: View, change: Change, standing: Standing, terms: Terms, now: da
         # The clock was set back, or istiod hasn't read it: the time counts from when it could have been taken.
         return Keep(kept=replace(kept, change=replaced(change, since=now))), waits
     if waits:
-        return None, f"{waits}."
+        return None, waits
     found = verdict(change, standing, view.sight, now, terms.patience)
     match found.outcome:
         case Outcome.TAKEN:

@@ -88,7 +88,7 @@ def unread(standing: Standing, sight: Sight) -> str:
     if not sight.own_root or standing.signer not in standing.chain:
         return ""
     pod, restart = sight.own_root[0], "kubectl -n istio-system rollout restart deployment/istiod"
-    return f"Restart istiod ({restart}): {pod} made its root itself, and reads cacerts only when it starts"
+    return f"Restart istiod ({restart}): {pod} made its root itself, and reads cacerts only when it starts."
 
 
 def astray(standing: Standing, sight: Sight) -> str:
@@ -96,7 +96,7 @@ def astray(standing: Standing, sight: Sight) -> str:
     changed, and what to do; empty: none. Replicas that don't answer say nothing.
     """
     if why := unread(standing, sight):
-        return f"{why}."
+        return why
     wrong = _wrong(standing, sight)
     if wrong:
         return f"istiod {wrong[0]} signs with another certificate than the one in cacerts. {_LATE}"
