@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from syncer.protocol.errors import HumanNeeded
 from syncer.protocol.secret import Secret
@@ -32,7 +32,7 @@ def broker_url(text: str) -> Secret:
     """
     if not text.startswith(_SCHEMES):
         raise ValueError(f"it doesn't start with {', '.join(_SCHEMES)}")
-    parts = urlsplit(text)
+    parts = _parts(text)
     options = [name for name, _ in parse_qsl(parts.query) if name.startswith("ssl_")]
     if options and parts.scheme != _TLS:
         raise ValueError(f"{options[0]} is for {_TLS}://, and this would not be encrypted")
@@ -40,6 +40,17 @@ def broker_url(text: str) -> Secret:
         if name not in _TLS_OPTIONS:
             raise ValueError(f"{name} is none of {', '.join(_TLS_OPTIONS)}")
     return Secret(text)
+
+
+def _parts(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        good = parts.port != 0
+    except ValueError:  # its text may quote a password
+        good = False
+    if not good:
+        raise ValueError("its host or port can't be meant")
+    return parts
 
 
 def check_files(broker: Secret) -> None:

@@ -59,6 +59,9 @@ def test_two_repositories_never_share_a_copy():
     ("name", "value"),
     [
         ("PEERMESH_BROKER_URL", "amqp://user:canary@host"),
+        ("PEERMESH_BROKER_URL", "redis://user:canary@host:no"),
+        ("PEERMESH_BROKER_URL", "redis://user:canary/@host"),
+        ("PEERMESH_BROKER_URL", "redis://user:canary@host\u2100"),
         ("PEERMESH_BORDER_BROKER_URL", "host:6379"),
         ("PEERMESH_PUSHES_PER_MINUTE", "0"),
         ("PEERMESH_PUSHES_PER_MINUTE", "many"),
