@@ -6,14 +6,11 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
 _ELSEWHERE: Final = re.compile(r"[^/]+:")
 """A URL, or `git@host:path`."""
-_SCHEMES: Final = ("redis", "rediss", "redis+socket")
-"""As Celery takes them, and so the processes."""
 
 
 def _there(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -35,7 +32,7 @@ FOLDER: Final = click.option(
 )
 
 
-def of_redis(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+def _of_redis(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     """An address of Redis, or None. What is wrong is said without the address: there may be a password in it.
 
     Raises:
@@ -43,23 +40,23 @@ def of_redis(context: click.Context, option: click.Parameter, value: str | None)
     """
     if not value:
         return None
+    from syncer.protocol.broker import broker_url
+
     try:
-        parts = urlsplit(value)
-        good = parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
-    except ValueError:
-        good = False
-    if not good:
-        raise click.BadParameter("it isn't an address like redis://USER:PASSWORD@HOST:6379/0", context, option)
+        broker_url(value)
+    except ValueError as error:
+        what = f"it isn't an address like redis://USER:PASSWORD@HOST:6379/0: {error}"
+        raise click.BadParameter(what, context, option) from None
     return value
 
 
-REDIS: Final = click.option(
-    "--redis-url",
-    envvar="PEERMESH_BROKER_URL",
-    show_envvar=True,
-    metavar="URL",
-    callback=of_redis,
-    help="Adds what only Redis has: when clusters were last heard, and why something waits.",
+def redis_url(variable: str, what: str) -> Callable[[Any], Any]:
+    """`--redis-url`, or a variable of the environment; `what`: what it is for."""
+    return click.option("--redis-url", envvar=variable, show_envvar=True, metavar="URL", callback=_of_redis, help=what)
+
+
+REDIS: Final = redis_url(
+    "PEERMESH_BROKER_URL", "Adds what only Redis has: when clusters were last heard, and why something waits."
 )
 PASSWORD_FILE: Final = click.option(
     "--password-file",

@@ -118,13 +118,9 @@ Where the variables of `peermesh signer` are set it runs, too."""
     metavar="FILE",
     help="Where the contexts are.",
 )
-@click.option(
-    "--redis-url",
-    envvar="PEERMESH_BROKER_URL",
-    show_envvar=True,
-    metavar="URL",
-    callback=options.of_redis,
-    help="A Redis of yours. Without a user in it, each process has its own, with its password in DIR/passwords/USER. "
+@options.redis_url(
+    "PEERMESH_BROKER_URL",
+    "A Redis of yours. Without a user in it, each process has its own, with its password in DIR/passwords/USER. "
     "Default: an embedded one.",
 )
 @click.option(
@@ -173,14 +169,7 @@ Examples:
   REDIS_URL=redis://… peermesh demo    with a Redis of yours in place of an embedded one"""
 )
 @click.option("--keep", is_flag=True, help="Stay up afterwards and react to edits, until Ctrl-C.")
-@click.option(
-    "--redis-url",
-    envvar="REDIS_URL",
-    show_envvar=True,
-    metavar="URL",
-    callback=options.of_redis,
-    help="Default: an embedded server.",
-)
+@options.redis_url("REDIS_URL", "Default: an embedded server.")
 def demo(*, keep: bool, redis_url: str | None) -> int:
     """Show all of it at work, in a minute.
 

@@ -64,7 +64,7 @@ def brokers(redis_url: str | None) -> Iterator[Brokers]:
 def _ask(url: Secret) -> None:
     inbox = RedisInbox(url)
     try:
-        inbox.marked()
+        inbox.check()
     finally:
         inbox.close()
 
